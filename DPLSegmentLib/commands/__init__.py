@@ -1,0 +1,1 @@
+"""The three commands of the command line."""

@@ -1,0 +1,108 @@
+"""Diffusion-based prototype enhancement: the one ``enhance()`` that training and inference both run.
+
+After "Diffusion Prototype Learning" (arXiv 2510.12159): a prototype is a distribution; forward noising and a learned
+reverse process give K variants; conservative fusion blends them with the original.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .fusion import conservative_fusion
+from .schedule import CosineSchedule
+from .sphere import clip_to_cone, unit
+
+
+@dataclass(frozen=True)
+class EnhancementConfig:
+    """Settings of the enhancement; the defaults are those the bundled weights were trained with."""
+
+    variants: int = 8  # K, even for antithetic noise
+    start: int = 30  # tau, out of T
+    steps: int = 4  # S, DDIM steps
+    alpha: float = 0.7  # weight of the original prototype in the fusion
+    beta: float = 5.0  # preference for variants near the original
+    cap_degrees: float = 30.0  # phi, how far a variant may move
+    clip: bool = True
+
+    @property
+    def cap(self) -> float:
+        """The cap in radians (a right angle, less a hair, without clipping)."""
+        return math.radians(self.cap_degrees) if self.clip else math.pi / 2 - 1e-3
+
+
+@dataclass
+class EnhancedPrototypes:
+    """What ``enhance`` returns: unit vectors.
+
+    Attributes:
+        original: (P, C) z0.
+        fused: (P, C).
+        variants: (P, K, C), each within the cap around its z0.
+        free_cosine: (P, K) cosine to z0 before clipping (for the fidelity loss).
+    """
+
+    original: Tensor
+    fused: Tensor
+    variants: Tensor
+    free_cosine: Tensor
+
+
+def antithetic_noise(prototypes: int, variants: int, channels: int, generator: torch.Generator) -> Tensor:
+    """Standard normal noise (P, K, C) on the CPU whose second half is the negative of the first.
+
+    For odd K the last variant is its own, noise-free, mirror image, so that the mean is zero for every K.
+    """
+    half = torch.randn(prototypes, variants // 2, channels, generator=generator)
+    middle = torch.zeros(prototypes, variants % 2, channels)
+    return torch.cat([half, middle, -half], dim=1)
+
+
+def enhance(
+    prototypes: Tensor,
+    statistics: Tensor,
+    geometry: Tensor,
+    noise: Tensor,
+    denoiser: Denoiser,
+    schedule: CosineSchedule,
+    config: EnhancementConfig,
+) -> EnhancedPrototypes:
+    """Enhance foreground prototypes by diffusion.
+
+    Args:
+        prototypes: (P, C), not normalised.
+        statistics: (P, STATISTICS), see ``conditioning``.
+        geometry: (GEOMETRY,).
+        noise: (P, K, C) standard normal, from an explicit generator; K = 0 switches enhancement off.
+        denoiser: D_theta.
+        schedule: the forward process.
+        config: settings; ``config.variants`` is not read here, K is the noise's.
+    """
+    channels = prototypes.shape[-1]
+    z0 = unit(prototypes)
+    if noise.shape[1] == 0:
+        empty = noise.new_zeros(noise.shape)
+        return EnhancedPrototypes(z0, z0, empty, empty[..., 0])
+    scale = math.sqrt(channels)
+    clean = scale * z0[:, None]
+    x = schedule.forward_noise(clean, config.start, noise)
+    residual = torch.zeros_like(x)
+    ladder = schedule.ladder(config.start, config.steps)
+    for step, following in zip(ladder, [*ladder[1:], 0], strict=True):
+        residual = denoiser(x, clean, step / schedule.steps, statistics, geometry)
+        if following == 0:
+            break
+        estimate = clean + residual
+        here, there = schedule.alpha_bar[step], schedule.alpha_bar[following]
+        direction = (x - here.sqrt() * estimate) / (1.0 - here).sqrt()
+        x = there.sqrt() * estimate + (1.0 - there).sqrt() * direction
+    along = (residual * z0[:, None]).sum(-1, keepdim=True)
+    across = residual - along * z0[:, None]
+    variants, angle = clip_to_cone(across, scale + along, z0[:, None], config.cap)
+    fused = conservative_fusion(z0, variants, config.alpha, config.beta)
+    return EnhancedPrototypes(z0, fused, variants, angle.squeeze(-1).cos())

@@ -1,0 +1,54 @@
+"""Facts about a result, for people and for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from .annotation import Annotation
+from .scan import PreparedScan
+from .version import __version__
+
+
+def make_report(
+    scan: PreparedScan,
+    labels: np.ndarray,
+    uncertainty: np.ndarray,
+    annotation: Annotation,
+    same_scan: bool,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Per label: voxels, volume in ml, slices, mean uncertainty and the least certain slice (volume's own indices)."""
+    axis = 2 - scan.frame.slice_axis
+    voxel_ml = float(abs(np.linalg.det(scan.volume.ijk_to_world[:3, :3]))) / 1000.0
+    entries = {}
+    for label in annotation.masks:
+        mask = labels == label
+        area = mask.sum(axis=tuple(a for a in range(3) if a != axis))
+        slices = np.flatnonzero(area)
+        total = int(area.sum())
+        entry: dict[str, Any] = {
+            "voxels": total,
+            "volume_ml": total * voxel_ml,
+            "annotated_slices": list(annotation.slices[label]),
+        }
+        if total:
+            sums = np.where(mask, uncertainty, 0.0).sum(axis=tuple(a for a in range(3) if a != axis))
+            mean = sums[slices] / area[slices]
+            entry |= {
+                "first_slice": int(slices[0]),
+                "last_slice": int(slices[-1]),
+                "mean_uncertainty": float(sums.sum() / total),
+                "least_certain_slice": int(slices[int(mean.argmax())]),
+            }
+        entries[str(label)] = entry
+    return {
+        "version": __version__,
+        "torch": torch.__version__,
+        "same_scan": same_scan,
+        "slice_axis": scan.frame.slice_axis,
+        "labels": entries,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }

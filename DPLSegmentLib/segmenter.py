@@ -1,0 +1,238 @@
+"""The public interface: load once, set a support, segment as many queries as you like."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .annotation import Annotation, interpret_annotation
+from .checkpoint import WeightsInfo, load_weights
+from .devices import choose_device, describe_device, release
+from .errors import InputError
+from .geometry import Volume, matching_slice_axis
+from .model import DPLModel
+from .progress_parts import ProgressPart
+from .propagation import LabelResult, LabelTask, propagate
+from .report import make_report
+from .resources import check_memory
+from .restoring import restore
+from .scan import PreparedScan, ScanPreparer, volume_digest
+from .similarity import SimilarityMaps
+from .support import Support, enhanced_prototypes, similarity_maps
+from .transfer import transfer
+
+Progress = Callable[[float, str], None]
+ShouldCancel = Callable[[], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """A complete result on the query's own grid.
+
+    Attributes:
+        labels: (k, j, i) uint16, the annotation's label values, 0 = background.
+        uncertainty: (k, j, i) float32 in [0, 1].
+        report: JSON-able facts: volumes in ml, uncertainty, least certain slices, device, seed, weights, seconds.
+    """
+
+    labels: np.ndarray
+    uncertainty: np.ndarray
+    report: dict[str, Any]
+
+
+class OneShotSegmenter:
+    """One-shot segmentation with Diffusion Prototype Learning.
+
+    >>> segmenter = OneShotSegmenter.load(device="auto")
+    >>> segmenter.set_support(volume, labels)
+    >>> result = segmenter.segment(query)
+
+    Scans stay encoded, so a second label or another support slice on the same scan costs matching only. The same
+    inputs, seed and device give the same bits. Not safe for use from several threads at once.
+    """
+
+    def __init__(self, model: DPLModel, weights: WeightsInfo, device: torch.device, seed: int = 0) -> None:
+        self.weights, self.seed = weights, int(seed)
+        self.message: Callable[[str], None] | None = None  # told about a fall-back to the CPU
+        self._model = model
+        self._support: tuple[Volume, Annotation] | None = None
+        self._use(device)
+
+    @classmethod
+    def load(cls, device: str = "auto", weights: str | Path | None = None, seed: int = 0) -> OneShotSegmenter:
+        """Load the bundled weights, or those of a file.
+
+        Args:
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            weights: a DPLSegment weights file; the bundled ones if None.
+            seed: of the diffusion noise.
+
+        Raises:
+            InputError: a device that is not there; missing, damaged or foreign weights.
+        """
+        chosen = choose_device(device)
+        model, info = load_weights(weights)
+        return cls(model, info, chosen, seed)
+
+    @property
+    def device(self) -> str:
+        """The device in use, for people."""
+        return describe_device(self._device)
+
+    def clear_cache(self) -> None:
+        """Forget encoded scans (the support stays set)."""
+        self._preparer.clear()
+
+    def set_support(
+        self,
+        volume: Volume,
+        labels: np.ndarray | Mapping[int, np.ndarray],
+        *,
+        slice_axis: int | None = None,
+        slice_index: int | None = None,
+        progress: Progress | None = None,
+        should_cancel: ShouldCancel | None = None,
+    ) -> None:
+        """Set the annotated scan.
+
+        Args:
+            volume: the support scan.
+            labels: (k, j, i) label map, or one mask per label value (they may overlap). A label counts as annotated on
+                exactly the slices where it has voxels; there everything else is background for it.
+            slice_axis: IJK axis (0 = i, 1 = j, 2 = k) across which slices were annotated; found if None.
+            slice_index: use only this slice (index along that axis).
+            progress, should_cancel: see :meth:`segment`.
+
+        Raises:
+            InputError: an unusable scan or annotation; the support set before stays set.
+            Cancelled: ``should_cancel()`` returned true.
+        """
+        volume.validate()
+        annotation = interpret_annotation(labels, volume, slice_axis, slice_index)
+        check_memory([volume.array.shape], len(annotation.masks))
+        self._attempt(lambda: self._preparer.prepare(
+            volume, annotation.slice_axis, progress=progress, should_cancel=should_cancel
+        ))
+        self._support = (volume, annotation)
+
+    def segment(
+        self,
+        query: Volume | None = None,
+        *,
+        progress: Progress | None = None,
+        should_cancel: ShouldCancel | None = None,
+    ) -> SegmentationResult:
+        """Segment a scan.
+
+        Args:
+            query: the scan to segment; the support scan if None (or if it holds the same voxels in the same place).
+            progress: called with a fraction in [0, 1], never falling, and a message.
+            should_cancel: asked several times a second.
+
+        Returns:
+            Labels and uncertainty on the query's own grid, and a report.
+
+        Raises:
+            InputError: no support set, or an unusable query.
+            Cancelled: ``should_cancel()`` returned true; nothing has changed.
+        """
+        if self._support is None:
+            raise InputError("There is no support yet; call set_support() with an annotated scan first.")
+        volume, annotation = self._support
+        if query is not None:
+            query.validate()
+            check_memory([volume.array.shape, query.array.shape], len(annotation.masks))
+        same = query is None or query is volume or volume_digest(query) == volume_digest(volume)
+        return self._attempt(lambda: self._segment(None if same else query, ProgressPart(progress), should_cancel))
+
+    def _segment(
+        self, query: Volume | None, progress: ProgressPart, should_cancel: ShouldCancel | None
+    ) -> SegmentationResult:
+        volume, annotation = self._support
+        started = time.perf_counter()
+        with reproducible():
+            encoding = progress.part(0.0, 0.3 if query is None else 0.2)
+            scan = self._preparer.prepare(
+                volume, annotation.slice_axis, progress=encoding, should_cancel=should_cancel
+            )
+            support = Support.prepare(volume, annotation, scan)
+            target = scan
+            if query is not None:
+                target = self._preparer.prepare(
+                    query,
+                    matching_slice_axis(query, volume, annotation.slice_axis),
+                    scan.encoded.pixel_mm,
+                    progress=progress.part(0.2, 0.4),
+                    should_cancel=should_cancel,
+                )
+            encoded = time.perf_counter()
+            prototypes = {
+                label: enhanced_prototypes(self._model, support, label, self.seed) for label in annotation.masks
+            }
+            if query is None:
+                results, maps = self._same_scan(support, prototypes, progress.part(0.3, 0.95), should_cancel)
+            else:
+                results, maps = transfer(
+                    self._model, support, prototypes, target, progress.part(0.4, 0.95), should_cancel
+                )
+            matched = time.perf_counter()
+            labels, uncertainty = restore(
+                target, results, maps, annotation if query is None else None, should_cancel=should_cancel
+            )
+        seconds = {"encoding": encoded - started, "matching": matched - encoded, "total": time.perf_counter() - started}
+        report = make_report(target, labels, uncertainty, annotation, query is None, seconds)
+        report |= {
+            "device": self.device,
+            "seed": self.seed,
+            "weights": {"path": self.weights.path, "sha256": self.weights.sha256},
+        }
+        progress(1.0, "done")
+        return SegmentationResult(labels, uncertainty, report)
+
+    def _same_scan(
+        self, support: Support, prototypes: dict, progress: ProgressPart, should_cancel: ShouldCancel | None
+    ) -> tuple[dict[int, LabelResult], dict[int, SimilarityMaps]]:
+        scan: PreparedScan = support.scan
+        maps = {label: similarity_maps(self._model, part, scan.encoded) for label, part in prototypes.items()}
+        tasks = {label: LabelTask(support.masks[label], maps[label]) for label in prototypes}
+        return propagate(self._model, scan.encoded, tasks, progress=progress, should_cancel=should_cancel), maps
+
+    def _use(self, device: torch.device) -> None:
+        self._device = device
+        self._model.to(device)
+        self._preparer = ScanPreparer(self._model, device)
+
+    def _attempt(self, work: Callable[[], Any]) -> Any:
+        """Do the work; on a GPU without enough memory, do it again on the CPU and say so."""
+        try:
+            return work()
+        except torch.OutOfMemoryError:
+            if self._device.type == "cpu":
+                raise
+            if self.message is not None:
+                self.message(f"{self.device} has too little free memory for this scan; continuing on the CPU.")
+            previous = self._device
+            self._use(torch.device("cpu"))
+            release(previous)
+            return work()
+
+
+@contextlib.contextmanager
+def reproducible() -> Iterator[None]:
+    """Deterministic kernels while the library computes; the caller's settings come back afterwards."""
+    benchmark, deterministic = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    tf32 = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = benchmark, deterministic
+        torch.backends.cuda.matmul.allow_tf32 = tf32

@@ -1,0 +1,86 @@
+"""The support: an annotated scan, its prototypes, and their noise."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from .annotation import Annotation
+from .encoder import FEATURE_STRIDE
+from .enhancement import EnhancedPrototypes
+from .geometry import Volume
+from .model import DPLModel, SupportPrototypes
+from .scan import PreparedScan, canonical_digest
+from .similarity import SimilarityMaps
+from .step import EncodedScan
+
+
+@dataclass
+class Support:
+    """What ``set_support`` keeps.
+
+    ``masks``: label -> {slice index in the frame: (H, W) mask on the network grid}.
+    """
+
+    volume: Volume
+    annotation: Annotation
+    scan: PreparedScan
+    masks: dict[int, dict[int, torch.Tensor]]
+
+    @classmethod
+    def prepare(cls, volume: Volume, annotation: Annotation, scan: PreparedScan) -> Support:
+        """Bring the annotation to the network grid."""
+        masks = {
+            label: {
+                scan.frame.slice_index(place): scan.network_mask(annotation.masks[label], scan.frame.slice_index(place))
+                for place in places
+            }
+            for label, places in annotation.slices.items()
+        }
+        return cls(volume, annotation, scan, masks)
+
+
+def noise_generator(seed: int, label: int, support_digest: str) -> torch.Generator:
+    """The explicit source of the diffusion noise, seeded by (user seed, label, support)."""
+    digest = hashlib.sha256(f"{seed} {label} {support_digest}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@torch.inference_mode()
+def enhanced_prototypes(model: DPLModel, support: Support, label: int, seed: int) -> SupportPrototypes:
+    """Prototypes of one label, pooled and enhanced on every annotated slice and taken together."""
+    scan = support.scan.encoded
+    generator = noise_generator(seed, label, canonical_digest(support.scan))
+    parts = []
+    for index, mask in sorted(support.masks[label].items()):
+        small = F.avg_pool2d(mask[None, None], FEATURE_STRIDE)[0, 0]
+        parts.append(model.support_prototypes(scan.features[index].float(), small, scan.pixel_mm, generator))
+    if len(parts) == 1:
+        return parts[0]
+    pooled, enhanced = [part.pooled for part in parts], [part.enhanced for part in parts]
+    joined = EnhancedPrototypes(
+        *(
+            torch.cat([getattr(part, name) for part in enhanced])
+            for name in ("original", "fused", "variants", "free_cosine")
+        )
+    )
+    first = pooled[0]
+    first.background = torch.cat([part.background for part in pooled])
+    first.foreground = torch.cat([part.foreground for part in pooled])
+    first.weights = torch.cat([part.weights for part in pooled])
+    return SupportPrototypes(first, joined)
+
+
+@torch.inference_mode()
+def similarity_maps(model: DPLModel, prototypes: SupportPrototypes, scan: EncodedScan, chunk: int = 8) -> SimilarityMaps:
+    """Prototype similarity over all slices of a scan."""
+    logits, spreads = [], []
+    for start in range(0, len(scan.features), chunk):
+        features = scan.features[start : start + chunk].float()
+        maps = model.similarity(features, prototypes.enhanced, prototypes.pooled.background)
+        logits.append(maps.logit)
+        spreads.append(maps.spread)
+    return SimilarityMaps(torch.cat(logits), torch.cat(spreads))
