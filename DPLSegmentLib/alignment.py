@@ -17,6 +17,7 @@ CELLS = 8
 SCALES = np.exp(np.linspace(np.log(0.8), np.log(1.25), 9))
 MIN_OVERLAP = 0.6  # of the shorter scan
 _OUTSIDE = -0.05
+SCALE_COST = 0.1
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def align_slices(query: EncodedScan, support: EncodedScan) -> SliceAlignment:
             high = np.minimum(low + 1, similarity.shape[1] - 1)
             rows = np.flatnonzero(inside)
             values = similarity[rows, low] * (1 - (place - low)) + similarity[rows, high] * (place - low)
-            score = (values.sum() + _OUTSIDE * (~inside).sum()) / len(query_mm) - 0.02 * abs(np.log(scale))
+            score = (values.sum() + _OUTSIDE * (~inside).sum()) / len(query_mm) - SCALE_COST * abs(np.log(scale))
             if score > best.score:
                 best = SliceAlignment(float(scale), float(shift), float(score))
     return best

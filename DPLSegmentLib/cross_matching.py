@@ -26,7 +26,8 @@ class CrossMatcher(nn.Module):
         self.log_position = nn.Parameter(torch.tensor(math.log(12.0)))
 
     def forward(
-        self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor, masks: Tensor
+        self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor, masks: Tensor,
+        slot_bias: Tensor | None = None,
     ) -> Tensor:
         """Look up.
 
@@ -34,6 +35,7 @@ class CrossMatcher(nn.Module):
             query: (C, h, w) features; query_place: (2, h, w) positions in body coordinates.
             support: (M, C, H, W) features of reference slices; support_place: (M, 2, H, W).
             masks: (L, M, H, W) label probabilities of the reference slices.
+            slot_bias: (M,) added to the scores of each reference slice; 0 if None.
 
         Returns:
             (L, h, w) probabilities.
@@ -48,6 +50,8 @@ class CrossMatcher(nn.Module):
         keys = describe(support, support_place).flatten(0, 1)
         # cosine parts have constant length, so only the positions need their norms
         bias = -0.5 * keys[:, -2:].square().sum(-1)
+        if slot_bias is not None:
+            bias = bias + slot_bias.repeat_interleave(support.shape[-2] * support.shape[-1])
         keys = torch.cat([keys, bias[:, None]], dim=-1)
         asked = torch.cat([asked, torch.ones_like(asked[:, :1])], dim=-1)
         values = masks.flatten(1).T

@@ -60,7 +60,7 @@ def _require_regular_slices(files: tuple[str, ...], folder: Path) -> None:
     usual = float(np.median(distances))
     if usual <= 0 or np.abs(distances - usual).max() > _TOLERANCE * usual:
         raise InputError(
-            f"The slices of the DICOM series in '{folder}' are not evenly spaced (from {distances.min():.4g} to "
+            f"The slices of the DICOM series in '{folder}' are not evenly spaced ({distances.min():.4g} to "
             f"{distances.max():.4g} mm); add the missing slices or resample the scan."
         )
     normal = np.cross(orientations[0, :3], orientations[0, 3:])

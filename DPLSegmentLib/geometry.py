@@ -103,7 +103,7 @@ class Volume:
         edges = self.spacing.prod()
         if edges <= 0 or abs(np.linalg.det(matrix[:3, :3])) < 1e-4 * edges:
             raise InputError(
-                f"The volume{label} has axis directions that cannot be inverted; repair its orientation matrix."
+                f"The volume{label} has axis directions that cannot be inverted; repair its orientation."
             )
         low, high = array.min(), array.max()
         if not (np.isfinite(low) and np.isfinite(high)):

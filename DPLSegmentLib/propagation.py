@@ -27,6 +27,7 @@ from .window import window_around
 BATCH = 8
 MIN_PIXELS = 3
 _ABSENT = -12.0
+STOP_LOGIT = 0.0  # presence below this ends a walk
 
 
 @dataclass
@@ -114,7 +115,7 @@ def _advance(model: DPLModel, scan: EncodedScan, tracks: list[_Track]) -> None:
     for number, (track, request) in enumerate(zip(tracks, requests, strict=True)):
         logits = request.window.paste(result.logits[number][None, None], scan.images.shape[-2:], _ABSENT)[0, 0]
         probability = logits.sigmoid()
-        gone = float(result.presence[number]) < 0.0 or int((probability > 0.5).sum()) < MIN_PIXELS
+        gone = float(result.presence[number]) < STOP_LOGIT or int((probability > 0.5).sum()) < MIN_PIXELS
         if gone:
             track.done = True
             continue

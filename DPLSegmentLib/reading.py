@@ -98,7 +98,7 @@ def _read_image(path: Path, what: str) -> sitk.Image:
         ) from None
     except RuntimeError as error:
         if any(word in str(error) for word in ("determinant", "orthonormal", "Zero-valued spacing")):
-            problem = "has axis directions that cannot be inverted; repair its orientation matrix"
+            problem = "has axis directions that cannot be inverted; repair its orientation"
         else:
             problem = "cannot be read as an image; it is damaged or of another kind"
         raise InputError(f"The {what} '{path}' {problem}.") from None

@@ -27,10 +27,11 @@ from .similarity import SimilarityMaps
 from .step import EncodedScan
 from .support import Support, similarity_maps
 
-REFERENCES = 5  # aligned support slices looked up per query slice
-REACH_MM = 14.0
+REFERENCES = 7  # aligned support slices looked up per query slice, at most
+REACH_MM = 26.0
+SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
 PRIOR_SHARE = 0.5  # of the looked-up probability in the final blend with propagation
-PROTOTYPE_SHARE = 0.25  # of the prototype similarity in the looked-up probability
+PROTOTYPE_SHARE = 0.5  # of the prototype similarity in the looked-up probability
 
 
 @dataclass
@@ -44,13 +45,11 @@ def _coarse(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, FEATURE_STRIDE * STRIDE)
 
 
-def references(index: int, query: EncodedScan, support: EncodedScan, alignment: SliceAlignment) -> list[int]:
-    """The support slices to look up for a query slice: those around its aligned position."""
-    place = alignment.support_index(index, query, support)
+def references(place: float, support: EncodedScan) -> list[int]:
+    """The support slices to look up for a query slice aligned to the fractional slice ``place``."""
     count = len(support.images)
     nearest = sorted(range(count), key=lambda n: (abs(n - place), n))[:REFERENCES]
-    near = [n for n in nearest if abs(n - place) * support.slice_mm <= REACH_MM]
-    return sorted(near or ([] if not -2.0 <= place <= count + 1.0 else nearest[:1]))
+    return sorted(n for n in nearest if abs(n - place) * support.slice_mm <= REACH_MM)
 
 
 @torch.inference_mode()
@@ -76,7 +75,8 @@ def look_up(
     for index in range(count):
         if should_cancel is not None and should_cancel():
             raise Cancelled("The segmentation was cancelled.")
-        chosen = references(index, query, support, alignment)
+        place = alignment.support_index(index, query, support)
+        chosen = references(place, support)
         if not chosen:
             continue
         for n in chosen:
@@ -90,6 +90,7 @@ def look_up(
             F.avg_pool2d(support.features[chosen].float(), STRIDE),
             torch.stack([support_places[n] for n in chosen]),
             torch.stack([support_masks[n] for n in chosen], dim=1),
+            torch.tensor([-0.5 * ((n - place) * support.slice_mm / SLICE_SIGMA_MM) ** 2 for n in chosen]).to(query.images),
         )
         for row, label in enumerate(labels):
             similar = F.avg_pool2d(maps[label].logit[index][None, None].float(), STRIDE)[0, 0]

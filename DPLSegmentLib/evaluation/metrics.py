@@ -1,9 +1,10 @@
 """Dice, 95th percentile Hausdorff distance and surface Dice of two 3-D masks.
 
-Masks are numpy arrays in any one axis order; ``spacing`` is the voxel size in mm along the same axes (for a (k, j, i)
-array: ``volume.spacing[::-1]``). Distances are in mm between surfaces made of voxel faces, each face placed at its
-centre and weighted by its area, so anisotropic voxels count by what they cover and not by how many they are
-(Nikolov et al., "Deep learning to achieve clinically applicable segmentation of head and neck anatomy", 2018).
+Masks are numpy arrays in any one axis order; ``spacing`` is the voxel size in mm along the same axes
+(``volume.spacing[::-1]`` for a (k, j, i) array). Distances are in mm between surfaces made of voxel faces,
+each face placed at its centre and weighted by its area, so anisotropic voxels count by what they cover and
+not by how many they are (after Nikolov et al., "Deep learning to achieve clinically applicable segmentation
+of head and neck anatomy", 2018).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ def dice(
 ) -> float:
     """2|A n B| / (|A| + |B|) over all voxels outside the excluded slices.
 
-    ``prediction`` and ``truth`` are masks of one shape (anything non-zero is inside); ``excluded_slices`` are indices
-    along numpy axis ``slice_axis``, typically the slices that the user annotated. Two empty masks agree: 1.0.
-    Raises InputError for masks of different shapes, IndexError for a slice that is not there.
+    ``prediction`` and ``truth`` are masks of one shape (anything non-zero is inside); ``excluded_slices`` are
+    indices along numpy axis ``slice_axis``, typically the slices that the user annotated. Two empty masks
+    agree: 1.0. Raises InputError for masks of different shapes, IndexError for a slice that is not there.
     """
     a, b = _masks(prediction, truth)
     kept = np.ones(a.shape[slice_axis], bool)
@@ -36,8 +37,9 @@ def dice(
 def hausdorff95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> float:
     """95th percentile Hausdorff distance in mm: the larger of the two directed, area-weighted percentiles.
 
-    ``prediction`` and ``truth`` are 3-D masks of one shape, ``spacing`` mm along their axes. Two empty masks are 0 mm
-    apart, an empty and a filled one infinitely far. Raises InputError for masks or spacing that do not fit.
+    ``prediction`` and ``truth`` are 3-D masks of one shape, ``spacing`` mm along their axes. Two empty masks
+    are 0 mm apart, an empty and a filled one infinitely far. Raises InputError for masks or spacing that do
+    not fit.
     """
     a, b = _masks(prediction, truth)
     steps = _checked_spacing(a, spacing)
@@ -52,8 +54,9 @@ def surface_dice(
 ) -> float:
     """Share of both surfaces, by area, that lies within ``tolerance`` mm of the other surface.
 
-    ``prediction`` and ``truth`` are 3-D masks of one shape, ``spacing`` mm along their axes. Two empty masks agree:
-    1.0; an empty and a filled one do not at all: 0.0. Raises InputError for masks, spacing or tolerance that do not fit.
+    ``prediction`` and ``truth`` are 3-D masks of one shape, ``spacing`` mm along their axes. Two empty masks
+    agree: 1.0; an empty and a filled one do not at all: 0.0. Raises InputError for masks, spacing or
+    tolerance that do not fit.
     """
     if not tolerance >= 0:
         raise InputError(f"The tolerance of surface Dice is {tolerance} mm; give zero or more.")
@@ -71,7 +74,9 @@ def surface_dice(
 def _masks(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(prediction) != 0, np.asarray(truth) != 0
     if a.shape != b.shape or a.ndim != 3:
-        raise InputError(f"Masks of shapes {a.shape} and {b.shape} cannot be compared; give two 3-D masks of one shape.")
+        raise InputError(
+            f"Masks of shapes {a.shape} and {b.shape} cannot be compared; give two 3-D masks of one shape."
+        )
     return a, b
 
 
@@ -85,19 +90,22 @@ def _checked_spacing(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
 def _surface_distances(
     a: np.ndarray, b: np.ndarray, spacing: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """((distance of each face of ``a`` to ``b``, its area), (the same from ``b`` to ``a``)), in mm and mm^2."""
+    """((distance of each face of ``a`` to ``b``, its area), (the same of ``b``'s to ``a``)), mm and mm^2."""
     occupied = np.nonzero(a | b)
     box = tuple(slice(int(index.min()), int(index.max()) + 1) for index in occupied)
     areas_a, areas_b = _face_areas(a[box], spacing), _face_areas(b[box], spacing)
     on_a, on_b = areas_a > 0, areas_b > 0
-    return (_distance_to(on_b, spacing)[on_a], areas_a[on_a]), (_distance_to(on_a, spacing)[on_b], areas_b[on_b])
+    return (_distance_to(on_b, spacing)[on_a], areas_a[on_a]), (
+        _distance_to(on_a, spacing)[on_b],
+        areas_b[on_b],
+    )
 
 
 def _face_areas(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Area in mm^2 of every boundary face, on a grid of half voxels (2n + 1 along each axis).
 
-    Voxel centres lie at odd positions of that grid; the face between two neighbours along an axis is at an even
-    position along it and at odd positions along the others. The outside of the array is empty.
+    Voxel centres lie at odd positions of that grid; the face between two neighbours along an axis is at an
+    even position along it and at odd positions along the others. The outside of the array is empty.
     """
     areas = np.zeros([2 * size + 1 for size in mask.shape], np.float32)
     for axis in range(mask.ndim):

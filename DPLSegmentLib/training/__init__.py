@@ -1,1 +1,1 @@
-"""Training of the bundled weights: data, episodes, losses and the loop (needs scipy and scikit-image)."""
+"""Training of the bundled weights: data, episodes, losses and the loop (needs scipy)."""

@@ -24,10 +24,12 @@ AIR_THRESHOLD = -300.0
 
 @dataclass(frozen=True, eq=False)
 class TrainingScan:
-    """One prepared scan; arrays are (slice, row, column) with slices to superior, rows to posterior, columns to left.
+    """One prepared scan; arrays are (slice, row, column) with slices to superior, rows to posterior, columns
+    to left.
 
-    ``image`` int16, HU clipped to -1000..1500; ``spacing`` mm (slice, row, column); ``regions``, ``groups`` and
-    ``objects`` as in ``PseudoObjects``; ``labels`` uint8 real labels (all 0 without); ``label_names`` of values 1, 2, ...
+    ``image`` int16, HU clipped to -1000..1500; ``spacing`` mm (slice, row, column); ``regions``, ``groups``
+    and ``objects`` as in ``PseudoObjects``; ``labels`` uint8 real labels (all 0 without); ``label_names`` of
+    values 1, 2, ...
     """
 
     name: str
@@ -81,8 +83,8 @@ def prepare_scan(
 ) -> TrainingScan:
     """Orient, crop to the body, resample in-plane and find the pseudo-objects of a CT scan.
 
-    ``hu_offset`` is added to the stored values to get HU. The longest in-plane side becomes at most ``max_size``
-    pixels; images are enlarged at most ``max_upsample`` times. Slices are never resampled.
+    ``hu_offset`` is added to the stored values to get HU. The longest in-plane side becomes at most
+    ``max_size`` pixels; images are enlarged at most ``max_upsample`` times. Slices are never resampled.
     """
     image = sitk.DICOMOrient(image, "LPS")
     hu = np.clip(sitk.GetArrayFromImage(image).astype(np.float32) + hu_offset, *HU_RANGE)
@@ -115,7 +117,8 @@ def prepare_scan(
 
 
 def build_cache(data: Path, output: Path, headneck: int = 40) -> Iterator[TrainingScan]:
-    """Prepare ``unlabelled_ct/*`` and the first ``headneck`` scans of ``headneck_ct`` under ``data``; yields each."""
+    """Prepare ``unlabelled_ct/*`` and the first ``headneck`` scans of ``headneck_ct`` under ``data``; yields
+    each."""
     output.mkdir(parents=True, exist_ok=True)
     for path in sorted((data / "unlabelled_ct").glob("*.nii.gz")):
         scan = prepare_scan(sitk.ReadImage(str(path)), path.name.removesuffix(".nii.gz"))
@@ -124,7 +127,9 @@ def build_cache(data: Path, output: Path, headneck: int = 40) -> Iterator[Traini
     for path in sorted((data / "headneck_ct").glob("*_ct.nii.gz"))[:headneck]:
         name = path.name.removesuffix("_ct.nii.gz")
         labels = sitk.ReadImage(str(path.with_name(f"{name}_label.nii.gz")))
-        scan = prepare_scan(sitk.ReadImage(str(path)), f"headneck_{name}", labels, HEADNECK_NAMES, hu_offset=-1000.0)
+        scan = prepare_scan(
+            sitk.ReadImage(str(path)), f"headneck_{name}", labels, HEADNECK_NAMES, hu_offset=-1000.0
+        )
         scan.save(output / f"{scan.name}.npz")
         yield scan
 
@@ -133,7 +138,11 @@ def _bounding_box(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, slice
     box = []
     for axis in range(3):
         line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(int(line[0]) - margin[axis], 0), min(int(line[-1]) + 1 + margin[axis], mask.shape[axis])))
+        box.append(
+            slice(
+                max(int(line[0]) - margin[axis], 0), min(int(line[-1]) + 1 + margin[axis], mask.shape[axis])
+            )
+        )
     return tuple(box)
 
 
@@ -158,8 +167,13 @@ def _resample(image: sitk.Image, grid: sitk.Image, interpolator: int) -> sitk.Im
         image = sitk.SmoothingRecursiveGaussian(image, [sigma, sigma, 1e-3 * image.GetSpacing()[2]])
     # Border pixel centres of the coarser grid may lie half a pixel outside of the finer one.
     return sitk.Resample(
-        image, grid, sitk.Transform(), interpolator, float(sitk.GetArrayViewFromImage(image).min()),
-        image.GetPixelID(), interpolator == sitk.sitkLinear,
+        image,
+        grid,
+        sitk.Transform(),
+        interpolator,
+        float(sitk.GetArrayViewFromImage(image).min()),
+        image.GetPixelID(),
+        interpolator == sitk.sitkLinear,
     )
 
 

@@ -1,7 +1,7 @@
 """Random image contrasts: turns one CT into many modality-like pictures of the same shapes.
 
-All functions take and return float32 tensors (slices, rows, columns) scaled to 0..1 and draw from an explicit CPU
-``torch.Generator``. Slices given together get the same contrast; noise differs per voxel.
+All functions take and return float32 tensors (slices, rows, columns) scaled to 0..1 and draw from an explicit
+CPU ``torch.Generator``. Slices given together get the same contrast; noise differs per voxel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HU_WINDOWS = ((-1000.0, 1500.0), (-160.0, 240.0), (-500.0, 800.0), (-100.0, 300.0), (-30.0, 180.0), (-1000.0, 200.0))
+HU_WINDOWS = (
+    (-1000.0, 1500.0),
+    (-160.0, 240.0),
+    (-500.0, 800.0),
+    (-100.0, 300.0),
+    (-30.0, 180.0),
+    (-1000.0, 200.0),
+)
 
 
 def uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -46,7 +53,8 @@ def random_lookup(image: Tensor, generator: torch.Generator, strength: float = 1
 def region_shift(image: Tensor, groups: Tensor, generator: torch.Generator, strength: float = 0.3) -> Tensor:
     """Give each group of voxels its own intensity offset and texture gain.
 
-    ``groups``: integer ids (slices, rows, columns), for example ``TrainingScan.group_labels``; id 0 is unchanged.
+    ``groups``: integer ids (slices, rows, columns), for example ``TrainingScan.group_labels``; id 0 is
+    unchanged.
     """
     count = int(groups.max()) + 1
     offset = (torch.rand(count, generator=generator) * 2 - 1) * strength
@@ -96,7 +104,7 @@ def rician_noise(image: Tensor, generator: torch.Generator, sigma: float) -> Ten
 
 def low_resolution(image: Tensor, factor: float) -> Tensor:
     """Detail lost as if acquired with ``factor`` times larger in-plane pixels; same shape."""
-    size = [max(int(round(n / factor)), 2) for n in image.shape[1:]]
+    size = [max(round(n / factor), 2) for n in image.shape[1:]]
     small = F.interpolate(image[:, None], size=size, mode="bilinear", align_corners=False, antialias=True)
     return F.interpolate(small, size=tuple(image.shape[1:]), mode="bicubic", align_corners=False)[:, 0]
 
@@ -116,8 +124,9 @@ def augment_contrast(
 ) -> Tensor:
     """A random contrast for the slices of one scan.
 
-    ``image``: 0..1, for CT the output of ``random_window``. ``groups``: region ids of the same shape, 0 outside of the
-    body, or None. ``strength`` 0..1 scales how far the contrast may move away from the given one.
+    ``image``: 0..1, for CT the output of ``random_window``. ``groups``: region ids of the same shape, 0
+    outside of the body, or None. ``strength`` 0..1 scales how far the contrast may move away from the given
+    one.
     """
 
     def chance(probability: float) -> bool:

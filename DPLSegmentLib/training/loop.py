@@ -23,7 +23,7 @@ from .imagenet import load_imagenet
 from .objective import Terms, pair_terms, rollout_terms, total_loss
 from .pool import TrainingPool
 
-SHARES = {"ct": 0.45, "headneck": 0.1, "labelled": 0.15, "synthetic": 0.3}
+SHARES = {"ct": 0.35, "headneck": 0.05, "labelled": 0.15, "synthetic": 0.45}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TrainingConfig:
     updates: int = 3000
     rollouts: int = 3  # episodes per process and update
     pairs: int = 1
-    length: int = 4
+    length: int = 5
     rate: float = 2e-3
     backbone_rate: float = 0.0  # 0: the backbone stays as ImageNet made it
     warmup: int = 50
@@ -112,7 +112,7 @@ class Trainer:
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             if kind == "rollout":
                 episode = sample_rollout(self.pool, rng, self.config.length)
-                terms = rollout_terms(self.model, episode, generator, train_backbone) if episode else {}
+                terms = rollout_terms(self.model, episode, rng, generator, train_backbone) if episode else {}
             else:
                 episode = sample_pair(self.pool, rng)
                 terms = pair_terms(self.model, episode, generator, train_backbone) if episode else {}

@@ -11,8 +11,9 @@ import numpy as np
 def region_adjacency(regions: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Neighbouring region pairs of a partition.
 
-    ``regions`` and ``edge`` are arrays of one shape; region 0 takes no part. Returns ``pairs`` (n, 2) with the smaller
-    id first, the number of shared voxel faces (n,) and the mean of ``edge`` over these faces (n,).
+    ``regions`` and ``edge`` are arrays of one shape; region 0 takes no part. Returns ``pairs`` (n, 2) with
+    the smaller id first, the number of shared voxel faces (n,) and the mean of ``edge`` over these faces
+    (n,).
     """
     count = int(regions.max()) + 1
     keys, values = [], []
@@ -38,15 +39,15 @@ def merge_hierarchy(
     thresholds: Sequence[float],
     reference_voxels: float,
     size_power: float = 0.25,
-    neck_power: float = 0.5,
+    neck_power: float = 1.0,
 ) -> np.ndarray:
     """Merge regions that look alike and share a weak border, cheapest pair first.
 
-    The cost of a pair is (difference of mean ``image`` + mean ``edge`` on the shared border), times
-    (smaller region / ``reference_voxels``) ** ``size_power`` so that fragments go before organs do, times
-    (size of the smaller region's face / shared faces) ** ``neck_power`` where the contact is narrow.
-    Returns (len(thresholds), regions.max() + 1) int32: row t maps each region to its group once no pair
-    costs less than ``thresholds[t]`` (increasing). Group ids are region ids; 0 stays 0.
+    The cost of a pair is (difference of mean ``image`` + mean ``edge`` on the shared border), times (smaller
+    region / ``reference_voxels``) ** ``size_power`` so that fragments go before organs do, times (size of the
+    smaller region's face / shared faces) ** ``neck_power`` where the contact is narrow. Returns
+    (len(thresholds), regions.max() + 1) int32: row t maps each region to its group once no pair costs less
+    than ``thresholds[t]`` (increasing). Group ids are region ids; 0 stays 0.
     """
     count = int(regions.max()) + 1
     flat = regions.ravel()
@@ -64,7 +65,7 @@ def merge_hierarchy(
         return (contrast + strength) * scale * neck
 
     pairs, faces, strength = region_adjacency(regions, edge)
-    for (a, b), face, value in zip(pairs.tolist(), faces.tolist(), strength.tolist()):
+    for (a, b), face, value in zip(pairs.tolist(), faces.tolist(), strength.tolist(), strict=True):
         neighbours[a][b] = neighbours[b][a] = (face, value)
     heap = [(cost(a, b), a, b) for a, b in pairs.tolist()]
     heapq.heapify(heap)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,8 +24,10 @@ from .losses import (
     readout_loss,
     segmentation_loss,
 )
+from .memory_errors import with_errors
 
 Terms = dict[str, Tensor]
+ERROR_RATE = 0.7  # how often the first remembered mask is a wrong one
 
 
 def shrink(masks: Tensor, stride: int = FEATURE_STRIDE) -> Tensor:
@@ -55,7 +58,11 @@ def prototype_terms(
 
 
 def rollout_terms(
-    model: DPLModel, episode: RolloutEpisode, generator: torch.Generator, train_backbone: bool = False
+    model: DPLModel,
+    episode: RolloutEpisode,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    train_backbone: bool = False,
 ) -> Terms:
     """Walk the episode's steps, remembering the model's own masks."""
     features = encode(
@@ -74,7 +81,10 @@ def rollout_terms(
         return {}
     appearance = Appearance.of(episode.images[episode.annotated], annotated, window)
     slots = [Slot(episode.annotated, annotated, KIND_ANNOTATED)]
-    last = Slot(episode.previous, episode.masks[episode.previous], KIND_LAST)
+    remembered = episode.masks[episode.previous]
+    if episode.previous != episode.annotated and rng.random() < ERROR_RATE:
+        remembered = with_errors(remembered, rng)
+    last = Slot(episode.previous, remembered, KIND_LAST)
     older = Slot(episode.annotated, annotated, KIND_OLDER)
     for step in episode.steps:
         window = window_around(last.mask.detach() > 0.5)

@@ -20,8 +20,8 @@ DEFAULT_LEVELS = (0.07, 0.11, 0.17, 0.25)
 class PseudoObjects:
     """A fine partition of the body and a nested hierarchy of groups of its regions.
 
-    ``regions`` (slice, row, column) int32 covers the whole body with ids 1..R, 0 is outside.
-    ``groups`` (levels, R + 1) int32, fine to coarse: ``groups[t][regions]`` is the whole partition of level t.
+    ``regions`` (slice, row, column) int32 covers the whole body with ids 1..R, 0 is outside. ``groups``
+    (levels, R + 1) int32, fine to coarse: ``groups[t][regions]`` is the whole partition of level t.
     ``objects`` is the same with 0 for segments that do not look like an object (touching the skin, too small,
     too thin); the ids of the others agree with ``groups``.
     """
@@ -40,7 +40,8 @@ class PseudoObjects:
 
 
 def body_mask(image: np.ndarray, threshold: float) -> np.ndarray:
-    """Largest connected part above ``threshold`` with its in-slice holes (lungs, bowel gas) filled; (S, H, W) bool."""
+    """Largest connected part above ``threshold`` with its in-slice holes (lungs, bowel gas) filled; (S, H, W)
+    bool."""
     above = ndimage.binary_opening(image > threshold, np.ones((1, 3, 3), bool))
     parts, count = ndimage.label(above)
     if count == 0:
@@ -63,10 +64,10 @@ def pseudo_objects(
 ) -> PseudoObjects:
     """Nested pseudo-objects of a scan.
 
-    ``image`` (slice, row, column): intensity scaled so that the range of interest is 0..1; ``spacing`` mm per axis;
-    ``body`` bool of the same shape; ``thresholds``: increasing merge costs, see ``merge_hierarchy``.
-    Segments smaller than ``min_ml`` millilitres, on fewer than ``min_slices`` slices, or touching the outside of
-    the body within a slice are no objects.
+    ``image`` (slice, row, column): intensity scaled so that the range of interest is 0..1; ``spacing`` mm per
+    axis; ``body`` bool of the same shape; ``thresholds``: increasing merge costs, see ``merge_hierarchy``.
+    Segments smaller than ``min_ml`` millilitres, on fewer than ``min_slices`` slices, or touching the outside
+    of the body within a slice are no objects.
     """
     if image.shape != body.shape or image.ndim != 3:
         raise InputError("The image and the body mask must be 3-D arrays of one shape.")
@@ -74,9 +75,13 @@ def pseudo_objects(
     smooth = _smooth(image, spacing)
     # Per voxel rather than per mm: thick slices would otherwise never form a border along z.
     steps = np.asarray(spacing) / min(spacing)
-    edge = np.sqrt(sum((g / np.sqrt(s)) ** 2 for g, s in zip(np.gradient(smooth), steps))).astype(np.float32)
+    edge = np.sqrt(
+        sum((g / np.sqrt(s)) ** 2 for g, s in zip(np.gradient(smooth), steps, strict=True))
+    ).astype(np.float32)
     basins = sitk.GetArrayFromImage(
-        sitk.MorphologicalWatershed(sitk.GetImageFromArray(edge), level=WATERSHED_LEVEL, markWatershedLine=False)
+        sitk.MorphologicalWatershed(
+            sitk.GetImageFromArray(edge), level=WATERSHED_LEVEL, markWatershedLine=False
+        )
     )
     basins[~body] = 0
     _, regions = np.unique(basins, return_inverse=True)
@@ -95,7 +100,11 @@ def _smooth(image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarra
     picture = sitk.GetImageFromArray(image.astype(np.float32))
     picture.SetSpacing([s / min(spacing) for s in spacing[::-1]])
     picture = sitk.CurvatureAnisotropicDiffusion(
-        picture, timeStep=0.06, conductanceParameter=1.5, conductanceScalingUpdateInterval=1, numberOfIterations=8
+        picture,
+        timeStep=0.06,
+        conductanceParameter=1.5,
+        conductanceScalingUpdateInterval=1,
+        numberOfIterations=8,
     )
     return sitk.GetArrayFromImage(picture)
 
