@@ -14,6 +14,7 @@ from .resampling import normalised
 from .step import EncodedScan
 
 CELLS = 8
+MIN_SLICES_FOR_MEAN = 6
 SCALES = np.exp(np.linspace(np.log(0.8), np.log(1.25), 9))
 MIN_OVERLAP = 0.6  # of the shorter scan
 _OUTSIDE = -0.05
@@ -33,12 +34,8 @@ class SliceAlignment:
         return (self.scale * query_index * query.slice_mm + self.shift) / support.slice_mm
 
 
-def slice_descriptors(scan: EncodedScan) -> Tensor:
-    """What each slice shows where in the body: features on a grid over the body's box, less the scan's mean.
-
-    Returns:
-        (N, CELLS², C), unit length per cell.
-    """
+def slice_contents(scan: EncodedScan) -> Tensor:
+    """What each slice shows where in the body: features (N, CELLS², C) on a grid over the body's box."""
     steps = (torch.arange(CELLS, device=scan.images.device, dtype=torch.float32) + 0.5) / CELLS * 1.8 - 0.9
     places = []
     for image in scan.images:
@@ -52,9 +49,22 @@ def slice_descriptors(scan: EncodedScan) -> Tensor:
     read = torch.nn.functional.grid_sample(
         scan.features.float(), torch.stack([x, y], dim=-1), padding_mode="border", align_corners=False
     )
-    vectors = read.flatten(2).transpose(1, 2)
-    vectors = vectors - vectors.mean(dim=0, keepdim=True)
-    return torch.nn.functional.normalize(vectors, dim=-1)
+    return read.flatten(2).transpose(1, 2)
+
+
+def slice_descriptors(query: EncodedScan, support: EncodedScan) -> tuple[Tensor, Tensor]:
+    """Contents of both scans' slices less what all slices share, unit length per cell.
+
+    Each scan is compared with its own mean, which takes out its contrast; one that has too few slices for a mean of
+    its own, with the support's.
+    """
+    contents = [slice_contents(query), slice_contents(support)]
+    shared = contents[1].mean(dim=0, keepdim=True)
+    means = [own.mean(dim=0, keepdim=True) if len(own) >= MIN_SLICES_FOR_MEAN else shared for own in contents]
+    first, second = (
+        torch.nn.functional.normalize(own - mean, dim=-1) for own, mean in zip(contents, means, strict=True)
+    )
+    return first, second
 
 
 def body_axes(image: Tensor) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -77,7 +87,7 @@ def align_slices(query: EncodedScan, support: EncodedScan) -> SliceAlignment:
 
     Both scans' slices must run in the same canonical direction.
     """
-    similarity = torch.einsum("qpc,spc->qs", slice_descriptors(query), slice_descriptors(support))
+    similarity = torch.einsum("qpc,spc->qs", *slice_descriptors(query, support))
     similarity = (similarity / CELLS**2).cpu().numpy()
     query_mm = np.arange(similarity.shape[0]) * query.slice_mm
     length_query, length_support = len(query_mm) * query.slice_mm, similarity.shape[1] * support.slice_mm

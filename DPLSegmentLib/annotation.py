@@ -48,9 +48,7 @@ def interpret_annotation(
     if slice_axis is None:
         slice_axis = _find_slice_axis(masks, volume)
     elif slice_axis not in (0, 1, 2):
-        raise InputError(
-            f"The slice axis is {slice_axis}; it must be 0, 1 or 2 (the i, j or k axis of the scan)."
-        )
+        raise InputError(f"The slice axis is {slice_axis}; it must be 0, 1 or 2 (the i, j or k axis of the scan).")
     if slice_index is not None:
         masks = _restrict(masks, slice_axis, slice_index, volume.shape_ijk[slice_axis])
     slices = {value: _occupied(mask, slice_axis) for value, mask in masks.items()}
@@ -68,15 +66,11 @@ def split_labels(labels: np.ndarray) -> dict[int, np.ndarray]:
     # Annotations are sparse: sorting only their foreground is what keeps this fast on large scans.
     values = np.unique(labels[labels != 0])
     if labels.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.round(values)).all()):
-        raise InputError(
-            "The annotation has values that are not whole numbers; give a label map, not a grey image."
-        )
+        raise InputError("The annotation has values that are not whole numbers; give a label map, not a grey image.")
     if len(values) and values[0] < 0:
         raise InputError(f"The annotation has the negative label {int(values[0])}; label values start at 1.")
     if len(values) and values[-1] > LARGEST_LABEL:
-        raise InputError(
-            f"The annotation has the label {int(values[-1])}; values up to {LARGEST_LABEL} are allowed."
-        )
+        raise InputError(f"The annotation has the label {int(values[-1])}; values up to {LARGEST_LABEL} are allowed.")
     return {int(value): labels == value for value in values}
 
 
@@ -109,9 +103,7 @@ def _find_slice_axis(masks: Mapping[int, np.ndarray], volume: Volume) -> int:
     return min(range(3), key=lambda axis: (counts[axis], -steps[axis], -world[axis]))
 
 
-def _restrict(
-    masks: Mapping[int, np.ndarray], slice_axis: int, index: int, count: int
-) -> dict[int, np.ndarray]:
+def _restrict(masks: Mapping[int, np.ndarray], slice_axis: int, index: int, count: int) -> dict[int, np.ndarray]:
     if not 0 <= index < count:
         raise InputError(f"The annotated slice {index} does not exist; the scan has slices 0 to {count - 1}.")
     chosen = [slice(None)] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -44,10 +45,19 @@ def _read(path: str | Path | None) -> tuple[bytes, WeightsInfo]:
         content, where, expected = bundled_weights()
     else:
         try:
-            content, where, expected = Path(path).read_bytes(), str(path), None
+            content, where, expected = Path(path).read_bytes(), str(path), _published(Path(path))
         except OSError as error:
             raise InputError(f"The weights file '{path}' cannot be read; check the path.") from error
     return content, WeightsInfo(where, hashlib.sha256(content).hexdigest(), expected, len(content))
+
+
+def _published(path: Path) -> str | None:
+    """The checksum in ``FILE.sha256`` beside a weights file, if there is one."""
+    try:
+        words = path.with_name(f"{path.name}.sha256").read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return words[0] if words else None
 
 
 def load_weights(path: str | Path | None = None) -> tuple[DPLModel, WeightsInfo]:
@@ -58,8 +68,12 @@ def load_weights(path: str | Path | None = None) -> tuple[DPLModel, WeightsInfo]
     """
     content, info = _read(path)
     if info.expected_sha256 is not None and info.sha256 != info.expected_sha256:
-        raise InputError("The bundled weights are damaged (their checksum is wrong); install DPLSegment again.")
+        what = "The bundled weights are" if path is None else f"The weights file '{info.path}' is"
+        raise InputError(f"{what} damaged: the checksum is wrong; install or copy the file again.")
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if archive.testzip() is not None:  # torch does not check what it unpacks
+                raise zipfile.BadZipFile
         stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for files that are not its own
         raise InputError(f"The weights file '{info.path}' is damaged or is not a DPLSegment weights file.") from error

@@ -45,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _fail(str(error), 2)
     except MemoryError:
-        return _fail(
-            "There is not enough memory for this scan; close other programs or use a smaller scan.", 2
-        )
+        return _fail("There is not enough memory for this scan; close other programs or use a smaller scan.", 2)
     except (KeyboardInterrupt, Cancelled):
         return _fail("Interrupted; nothing was written.", 130)
     except SystemExit as exit_request:  # argparse after --help and --version
@@ -61,17 +59,11 @@ def _fail(sentence: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=PROGRAM, description="Segments a scan from one annotated slice.", allow_abbrev=False
-    )
+    parser = _Parser(prog=PROGRAM, description="Segments a scan from one annotated slice.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="segment|demo|info", parser_class=_Parser
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="segment|demo|info", parser_class=_Parser)
 
-    segment = commands.add_parser(
-        "segment", help="segment a scan from an annotated slice", allow_abbrev=False
-    )
+    segment = commands.add_parser("segment", help="segment a scan from an annotated slice", allow_abbrev=False)
     add = segment.add_argument
     add(
         "--support",

@@ -26,7 +26,12 @@ class CrossMatcher(nn.Module):
         self.log_position = nn.Parameter(torch.tensor(math.log(12.0)))
 
     def forward(
-        self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor, masks: Tensor,
+        self,
+        query: Tensor,
+        query_place: Tensor,
+        support: Tensor,
+        support_place: Tensor,
+        masks: Tensor,
         slot_bias: Tensor | None = None,
     ) -> Tensor:
         """Look up.
@@ -40,6 +45,7 @@ class CrossMatcher(nn.Module):
         Returns:
             (L, h, w) probabilities.
         """
+
         def describe(features: Tensor, place: Tensor) -> Tensor:
             vectors = unit(features.flatten(2).transpose(1, 2)) * torch.exp(-self.log_temperature / 2)
             where = place.flatten(2).transpose(1, 2) * (self.log_position / 2).exp() * math.sqrt(2.0)
@@ -65,14 +71,14 @@ def body_coordinates(image: Tensor) -> Tensor:
     The body is found without an intensity scale: the box that holds the middle 99 % of the slice's gradient energy
     along each axis. Air is quiet in CT and MR alike.
     """
-    smooth = F.avg_pool2d(image[None, None], 3, stride=1, padding=1)[0, 0]
+    smooth = F.avg_pool2d(F.pad(image[None, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0, 0]
     down, across = smooth.diff(dim=0).abs(), smooth.diff(dim=1).abs()
 
     def limits(profile: Tensor) -> tuple[Tensor, Tensor]:
         share = profile.cumsum(0) / profile.sum().clamp_min(1e-9)
         low = (share < 0.005).sum().float()
         high = (share < 0.995).sum().float()
-        return (low + high) / 2, ((high - low) / 2).clamp_min(len(profile) / 8)
+        return (low + high + 1) / 2, ((high - low) / 2).clamp_min(len(profile) / 8)
 
     row_centre, row_half = limits(down.sum(1) + 1e-9)
     column_centre, column_half = limits(across.sum(0) + 1e-9)

@@ -12,8 +12,12 @@ _WIDTHS = (16, 32, 48, 64)
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(4, outputs), nn.ReLU(),
-        nn.Conv2d(outputs, outputs, 3, padding=1), nn.GroupNorm(4, outputs), nn.ReLU(),
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.GroupNorm(4, outputs),
+        nn.ReLU(),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.GroupNorm(4, outputs),
+        nn.ReLU(),
     )
 
 
@@ -64,9 +68,12 @@ class EvidenceDecoder(nn.Module):
         probability = logits.sigmoid()
         summary = torch.cat(
             [
-                x3.mean((-2, -1)), x3.amax((-2, -1)),
-                probability.mean((-2, -1))[:, None] * 4, probability.amax((-2, -1))[:, None],
-                prior.mean((-2, -1))[:, None] * 4, prior.amax((-2, -1))[:, None],
+                x3.mean((-2, -1)),
+                x3.amax((-2, -1)),
+                probability.mean((-2, -1))[:, None] * 4,
+                probability.amax((-2, -1))[:, None],
+                prior.mean((-2, -1))[:, None] * 4,
+                prior.amax((-2, -1))[:, None],
             ],
             dim=1,
         )

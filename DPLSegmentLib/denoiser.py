@@ -44,8 +44,10 @@ class Denoiser(nn.Module):
         self.time_width = 32
         self.inputs = nn.Linear(2 * channels, width)
         self.condition = nn.Sequential(
-            nn.Linear(channels + STATISTICS + GEOMETRY + self.time_width, condition), nn.SiLU(),
-            nn.Linear(condition, condition), nn.SiLU(),
+            nn.Linear(channels + STATISTICS + GEOMETRY + self.time_width, condition),
+            nn.SiLU(),
+            nn.Linear(condition, condition),
+            nn.SiLU(),
         )
         self.blocks = nn.ModuleList(FilmBlock(width, condition) for _ in range(blocks))
         self.outputs = nn.Linear(width, channels)

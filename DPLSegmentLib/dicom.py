@@ -25,9 +25,7 @@ def read_dicom_folder(folder: Path) -> sitk.Image:
         for key in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     }
     if not series:
-        raise InputError(
-            f"The folder '{folder}' holds no DICOM series; give the folder that contains the slices."
-        )
+        raise InputError(f"The folder '{folder}' holds no DICOM series; give the folder that contains the slices.")
     longest = max(len(files) for files in series.values())
     candidates = [files for files in series.values() if len(files) == longest]
     if len(candidates) > 1:
@@ -52,9 +50,7 @@ def _require_regular_slices(files: tuple[str, ...], folder: Path) -> None:
     except (KeyError, ValueError):
         raise InputError(f"The DICOM series in '{folder}' lacks slice positions; convert it first.") from None
     if np.abs(orientations - orientations[0]).max() > 1e-3:
-        raise InputError(
-            f"The DICOM series in '{folder}' has slices of different orientations; separate them."
-        )
+        raise InputError(f"The DICOM series in '{folder}' has slices of different orientations; separate them.")
     steps = np.diff(positions, axis=0)
     distances = np.linalg.norm(steps, axis=1)
     usual = float(np.median(distances))

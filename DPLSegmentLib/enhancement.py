@@ -30,6 +30,14 @@ class EnhancementConfig:
     cap_degrees: float = 30.0  # phi, how far a variant may move
     clip: bool = True
 
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha must lie in [0.5, 1], not {self.alpha}")
+        if self.variants < 0 or self.steps < 1 or self.start < 1:
+            raise ValueError("variants must be at least 0, steps and start at least 1")
+        if not 0.0 < self.cap_degrees < 90.0:
+            raise ValueError(f"the cap must lie between 0 and 90 degrees, not {self.cap_degrees}")
+
     @property
     def cap(self) -> float:
         """The cap in radians (a right angle, less a hair, without clipping)."""

@@ -92,28 +92,16 @@ class Volume:
             raise InputError(f"The volume{label} has {array.ndim} array axes; give a single 3-D scan.")
         if array.size == 0:
             raise InputError(f"The volume{label} has no voxels (size {self.shape_ijk}); give another scan.")
-        if (
-            matrix.shape != (4, 4)
-            or not np.isfinite(matrix).all()
-            or not np.allclose(matrix[3], (0, 0, 0, 1))
-        ):
-            raise InputError(
-                f"The volume{label} has no usable 4 x 4 matrix from voxels to the patient; repair it."
-            )
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.allclose(matrix[3], (0, 0, 0, 1)):
+            raise InputError(f"The volume{label} has no usable 4 x 4 matrix from voxels to the patient; repair it.")
         edges = self.spacing.prod()
         if edges <= 0 or abs(np.linalg.det(matrix[:3, :3])) < 1e-4 * edges:
-            raise InputError(
-                f"The volume{label} has axis directions that cannot be inverted; repair its orientation."
-            )
+            raise InputError(f"The volume{label} has axis directions that cannot be inverted; repair its orientation.")
         low, high = array.min(), array.max()
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise InputError(
-                f"The volume{label} has NaN or infinite voxels; replace them with a background value."
-            )
+            raise InputError(f"The volume{label} has NaN or infinite voxels; replace them with a background value.")
         if low == high:
-            raise InputError(
-                f"The volume{label} has the same value everywhere; give a scan that shows something."
-            )
+            raise InputError(f"The volume{label} has the same value everywhere; give a scan that shows something.")
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,12 @@ class DenseMatcher(nn.Module):
     def __init__(self, feature_width: int = 64, width: int = 32) -> None:
         super().__init__()
         self.raw = nn.Sequential(
-            nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.GroupNorm(4, 16), nn.ReLU(),
-            nn.Conv2d(16, 24, 3, padding=1), nn.GroupNorm(4, 24), nn.ReLU(),
+            nn.Conv2d(1, 16, 3, stride=2, padding=1),
+            nn.GroupNorm(4, 16),
+            nn.ReLU(),
+            nn.Conv2d(16, 24, 3, padding=1),
+            nn.GroupNorm(4, 24),
+            nn.ReLU(),
         )
         self.deep = nn.Conv2d(feature_width, 32, 1)
         self.embed = nn.Sequential(nn.GroupNorm(8, 56), nn.Conv2d(56, width, 1))
@@ -77,7 +81,7 @@ class DenseMatcher(nn.Module):
 
         Args:
             query: (B, G·G, D) described current windows.
-            memory: (B, M, G·G, D) described remembered windows; slot 0 is an annotated slice, slot M-1 the slice before.
+            memory: (B, M, G·G, D) described remembered windows; slot 0 is annotated, slot M-1 the slice before.
             masks: (B, M, G·G) remembered masks in [0, 1].
             images: (B, M, G·G) remembered window intensities.
             kinds: (M,) index of each slot's learned bias.

@@ -27,6 +27,10 @@ class ModelConfig:
     diffusion_steps: int = 100
     enhancement: EnhancementConfig = field(default_factory=EnhancementConfig)
 
+    def __post_init__(self) -> None:
+        if self.enhancement.start > self.diffusion_steps:
+            raise ValueError("enhancement cannot start later than the diffusion's last step")
+
     def to_dict(self) -> dict:
         return asdict(self)
 

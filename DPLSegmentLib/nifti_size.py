@@ -30,14 +30,10 @@ def _promised_size(header: bytes) -> float:
         kind = struct.unpack_from(order + "i", header)[0]
         if kind == 348:
             dimensions = struct.unpack_from(order + "8h", header, 40)
-            (bits,), (offset,) = (
-                struct.unpack_from(order + code, header, at) for code, at in (("h", 72), ("f", 108))
-            )
+            (bits,), (offset,) = (struct.unpack_from(order + code, header, at) for code, at in (("h", 72), ("f", 108)))
         elif kind == 540:
             dimensions = struct.unpack_from(order + "8q", header, 16)
-            (bits,), (offset,) = (
-                struct.unpack_from(order + code, header, at) for code, at in (("h", 14), ("q", 168))
-            )
+            (bits,), (offset,) = (struct.unpack_from(order + code, header, at) for code, at in (("h", 14), ("q", 168)))
         else:
             continue
         return offset + math.prod(dimensions[1 : dimensions[0] + 1]) * bits / 8

@@ -34,9 +34,7 @@ class PendingFiles:
                     try:
                         os.replace(temporary, path)
                     except OSError as problem:
-                        raise InputError(
-                            f"The output '{path}' cannot be written ({problem.strerror})."
-                        ) from None
+                        raise InputError(f"The output '{path}' cannot be written ({problem.strerror}).") from None
                     self._moves.pop(0)
         finally:
             for temporary, _ in self._moves:

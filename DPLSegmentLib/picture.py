@@ -55,9 +55,7 @@ def write_picture(
         try:
             sitk.WriteImage(sitk.GetImageFromArray(sheet, isVector=True), str(temporary))
         except RuntimeError:
-            raise InputError(
-                f"The picture '{path}' cannot be written; check the free space of its disk."
-            ) from None
+            raise InputError(f"The picture '{path}' cannot be written; check the free space of its disk.") from None
 
 
 def _colors(segments: Sequence[Segment], labels: np.ndarray, annotation: Annotation) -> dict[int, np.ndarray]:

@@ -59,8 +59,8 @@ def intensity_map(array: np.ndarray) -> IntensityMap:
 class NetworkGrid:
     """How (row, column) slices are brought to the network's pixels and back.
 
-    The slice's *extent* is mapped, edge to edge, so nothing shifts by half a pixel; ``padded`` adds empty rows and
-    columns after the last ones.
+    The slice's *extent* is mapped, edge to edge, so nothing shifts by half a pixel; ``padded`` repeats
+    the last row and column, so that the border of the scan makes no edge.
     """
 
     shape: tuple[int, int]
@@ -74,7 +74,7 @@ class NetworkGrid:
             slices[:, None], size=self.resized, mode="bilinear", align_corners=False, antialias=True
         )[:, 0]
         bottom, right = self.padded[0] - self.resized[0], self.padded[1] - self.resized[1]
-        return F.pad(resized, (0, right, 0, bottom))
+        return F.pad(resized[:, None], (0, right, 0, bottom), mode="replicate")[:, 0]
 
     def to_slices(self, maps: Tensor) -> Tensor:
         """(B, *padded) -> (B, rows, columns)."""

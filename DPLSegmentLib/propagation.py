@@ -70,6 +70,11 @@ class _Track:
     def current(self) -> int:
         return self.last.index + self.direction
 
+    @property
+    def distance(self) -> int:
+        """Slices between the one to be done next and the annotated one."""
+        return abs(self.current - self.start)
+
     def slots(self) -> list[Slot]:
         slots = [Slot(self.start, self.task.annotated[self.start], KIND_ANNOTATED)]
         if self.other is not None:
@@ -94,33 +99,66 @@ def _tracks(label: int, task: LabelTask, scan: EncodedScan) -> list[_Track]:
             if not inner and len(places) > 1:
                 other = places[n - direction]
             track = _Track(
-                task, label, start, stop, direction, other, appearance,
-                Slot(start, mask, KIND_OLDER), Slot(start, mask, KIND_LAST),
+                task,
+                label,
+                start,
+                stop,
+                direction,
+                other,
+                appearance,
+                Slot(start, mask, KIND_OLDER),
+                Slot(start, mask, KIND_LAST),
             )
             track.done = track.current == stop
             tracks.append(track)
     return tracks
 
 
-def _advance(model: DPLModel, scan: EncodedScan, tracks: list[_Track]) -> None:
+class _Claims:
+    """What other labels hold in a slice. Walks are made in the order of their distance from an annotation, so a voxel
+    belongs to the label that was annotated nearer by; what is annotated belongs to its label in any case."""
+
+    def __init__(self, tasks: dict[int, LabelTask]) -> None:
+        self._held: dict[int, list[tuple[int, Tensor]]] = {}
+        for label, task in tasks.items():
+            for index, mask in task.annotated.items():
+                self.add(index, label, mask)
+
+    def add(self, index: int, label: int, probability: Tensor) -> None:
+        self._held.setdefault(index, []).append((label, probability))
+
+    def left_for(self, index: int, label: int, probability: Tensor) -> Tensor:
+        """``probability`` of a label in a slice, less what other labels hold there."""
+        others = [held for other, held in self._held.get(index, ()) if other != label]
+        return probability * (1.0 - torch.stack(others).amax(0)) if others else probability
+
+
+def _advance(model: DPLModel, scan: EncodedScan, tracks: list[_Track], claims: _Claims) -> None:
     requests = []
     for track in tracks:
         window = window_around(track.last.mask > 0.5)
         requests.append(
             StepRequest(
-                scan, track.current, window, track.slots(), track.task.similarity, track.appearance, track.start
+                scan,
+                track.current,
+                window,
+                track.slots(),
+                track.task.similarity,
+                track.appearance,
+                track.start,
             )
         )
     result = propagate_step(model, requests)
     for number, (track, request) in enumerate(zip(tracks, requests, strict=True)):
         logits = request.window.paste(result.logits[number][None, None], scan.images.shape[-2:], _ABSENT)[0, 0]
-        probability = logits.sigmoid()
+        index = track.current
+        probability = claims.left_for(index, track.label, logits.sigmoid())
         gone = float(result.presence[number]) < STOP_LOGIT or int((probability > 0.5).sum()) < MIN_PIXELS
         if gone:
             track.done = True
             continue
-        index = track.current
         track.found[index] = probability
+        claims.add(index, track.label, probability)
         track.older = Slot(track.last.index, track.last.mask, KIND_OLDER)
         track.last = Slot(index, probability, KIND_LAST)
         track.done = track.current == track.stop
@@ -171,15 +209,16 @@ def propagate(
     """
     tracks = [track for label, task in tasks.items() for track in _tracks(label, task, scan)]
     total = sum(abs(track.stop - track.start) - 1 for track in tracks)
+    claims = _Claims(tasks)
     while True:
-        active = [track for track in tracks if not track.done]
+        active = sorted((track for track in tracks if not track.done), key=lambda track: track.distance)
         if not active:
             break
         width = len(active[0].slots())
         batch = [track for track in active if len(track.slots()) == width][:BATCH]
         if should_cancel is not None and should_cancel():
             raise Cancelled("The segmentation was cancelled.")
-        _advance(model, scan, batch)
+        _advance(model, scan, batch, claims)
         if progress is not None:
             left = sum(abs(track.stop - track.last.index) - 1 for track in tracks if not track.done)
             progress(1.0 - left / max(1, total), "propagating")

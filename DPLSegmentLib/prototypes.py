@@ -57,9 +57,7 @@ def _cells(mask: Tensor, limit: int, coverage: float) -> Tensor:
     height, width = mask.shape
     cell = MIN_CELL
     while True:
-        pooled = F.avg_pool2d(
-            mask[None, None], cell, stride=cell, ceil_mode=True, count_include_pad=False
-        )[0, 0]
+        pooled = F.avg_pool2d(mask[None, None], cell, stride=cell, ceil_mode=True, count_include_pad=False)[0, 0]
         chosen = torch.nonzero(pooled >= coverage)
         if len(chosen) <= limit:
             break

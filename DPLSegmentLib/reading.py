@@ -93,9 +93,7 @@ def _read_image(path: Path, what: str) -> sitk.Image:
             raise InputError(f"The {what} '{path}' is damaged or cut short; copy or export it again.")
         return sitk.ReadImage(str(path))
     except OSError as error:
-        raise InputError(
-            f"The {what} '{path}' cannot be read ({error.strerror}); check its permissions."
-        ) from None
+        raise InputError(f"The {what} '{path}' cannot be read ({error.strerror}); check its permissions.") from None
     except RuntimeError as error:
         if any(word in str(error) for word in ("determinant", "orthonormal", "Zero-valued spacing")):
             problem = "has axis directions that cannot be inverted; repair its orientation"
@@ -109,9 +107,7 @@ def _all_segments(
 ) -> list[tuple[Segment, int]]:
     """The described segments, then generated ones for values in the voxels that no description names."""
     known = {(layer, segment.value) for segment, layer in described}
-    unnamed = [
-        (layer, value) for layer, masks in enumerate(found) for value in masks if (layer, value) not in known
-    ]
+    unnamed = [(layer, value) for layer, masks in enumerate(found) for value in masks if (layer, value) not in known]
     return described + [(generated_segment(value), layer) for layer, value in unnamed]
 
 

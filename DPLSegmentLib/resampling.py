@@ -44,6 +44,7 @@ def sample_level(level: Tensor, stride: int, output_stride: int, size: tuple[int
         output_stride: stride of the wanted map, whose sample ``m`` lies at pixel ``stride·m + (stride - 1)/2``.
         size: (rows, columns) wanted.
     """
+
     def places(count: int) -> Tensor:
         pixels = torch.arange(count, device=level.device, dtype=torch.float32) * output_stride
         return (pixels + (output_stride - 1) / 2 - (stride - 1)) / stride

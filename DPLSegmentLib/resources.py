@@ -36,10 +36,19 @@ def available_memory() -> int | None:
             return None
         return None
     if sys.platform == "win32":
+
         class Status(ctypes.Structure):
             _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
                 (name, ctypes.c_ulonglong)
-                for name in ("total", "available", "page_total", "page", "virtual_total", "virtual", "extended")
+                for name in (
+                    "total",
+                    "available",
+                    "page_total",
+                    "page",
+                    "virtual_total",
+                    "virtual",
+                    "extended",
+                )
             ]
 
         status = Status()

@@ -117,9 +117,11 @@ class OneShotSegmenter:
         volume.validate()
         annotation = interpret_annotation(labels, volume, slice_axis, slice_index)
         check_memory([volume.array.shape], len(annotation.masks))
-        self._attempt(lambda: self._preparer.prepare(
-            volume, annotation.slice_axis, progress=progress, should_cancel=should_cancel
-        ))
+        self._attempt(
+            lambda: self._preparer.prepare(
+                volume, annotation.slice_axis, progress=progress, should_cancel=should_cancel
+            )
+        )
         self._support = (volume, annotation)
 
     def segment(
@@ -159,9 +161,7 @@ class OneShotSegmenter:
         started = time.perf_counter()
         with reproducible():
             encoding = progress.part(0.0, 0.3 if query is None else 0.2)
-            scan = self._preparer.prepare(
-                volume, annotation.slice_axis, progress=encoding, should_cancel=should_cancel
-            )
+            scan = self._preparer.prepare(volume, annotation.slice_axis, progress=encoding, should_cancel=should_cancel)
             support = Support.prepare(volume, annotation, scan)
             target = scan
             if query is not None:
@@ -186,7 +186,11 @@ class OneShotSegmenter:
             labels, uncertainty = restore(
                 target, results, maps, annotation if query is None else None, should_cancel=should_cancel
             )
-        seconds = {"encoding": encoded - started, "matching": matched - encoded, "total": time.perf_counter() - started}
+        seconds = {
+            "encoding": encoded - started,
+            "matching": matched - encoded,
+            "total": time.perf_counter() - started,
+        }
         report = make_report(target, labels, uncertainty, annotation, query is None, seconds)
         report |= {
             "device": self.device,

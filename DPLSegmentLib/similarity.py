@@ -53,8 +53,5 @@ class PrototypeSimilarity(nn.Module):
         outside = temperature * torch.logsumexp(pixels @ unit(background).T / temperature, dim=-1)
         logits = gain * (foreground - outside[:, None]) + self.bias
         combined = torch.logsumexp(logits, dim=1) - math.log(logits.shape[1])
-        if logits.shape[1] > 1:
-            spread = logits[:, 1:].sigmoid().std(dim=1, correction=0)
-        else:
-            spread = torch.zeros_like(combined)
+        spread = logits[:, 1:].sigmoid().std(dim=1, correction=0) if logits.shape[1] > 1 else torch.zeros_like(combined)
         return SimilarityMaps(combined.view(batch, height, width), spread.view(batch, height, width))

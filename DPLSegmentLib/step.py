@@ -105,7 +105,10 @@ def propagate_step(model: DPLModel, requests: list[StepRequest]) -> StepResult:
         currents.append(request.appearance(window.crop(scan.images[request.current][None, None], WINDOW_PIXELS)))
         current_features.append(window.read_features(scan.features[request.current][None].float(), MATCH_PIXELS))
         maps = torch.stack(
-            [request.similarity.logit[request.current].clamp(-6, 6) / 3, request.similarity.spread[request.current] * 4]
+            [
+                request.similarity.logit[request.current].clamp(-6, 6) / 3,
+                request.similarity.spread[request.current] * 4,
+            ]
         )
         prototype_maps.append(window.read_features(maps[None].float(), WINDOW_PIXELS))
         side_mm = window.side * scan.pixel_mm
@@ -139,9 +142,18 @@ def propagate_step(model: DPLModel, requests: list[StepRequest]) -> StepResult:
     constant = torch.tensor(constants, device=now.device, dtype=now.dtype)[:, :, None, None]
     evidence = torch.cat(
         [
-            now, image[:, -1], image[:, 0], mask[:, -1], mask[:, 0], now - image[:, -1],
-            matched, enlarge(readout.first), enlarge(readout.last), enlarge(readout.score.clamp(-12, 12)) / 6,
-            now - enlarge(readout.intensity), enlarge(readout.shift) * 5,
+            now,
+            image[:, -1],
+            image[:, 0],
+            mask[:, -1],
+            mask[:, 0],
+            now - image[:, -1],
+            matched,
+            enlarge(readout.first),
+            enlarge(readout.last),
+            enlarge(readout.score.clamp(-12, 12)) / 6,
+            now - enlarge(readout.intensity),
+            enlarge(readout.shift) * 5,
             torch.cat(prototype_maps),
             constant.expand(-1, -1, WINDOW_PIXELS, WINDOW_PIXELS),
         ],

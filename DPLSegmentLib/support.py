@@ -75,7 +75,9 @@ def enhanced_prototypes(model: DPLModel, support: Support, label: int, seed: int
 
 
 @torch.inference_mode()
-def similarity_maps(model: DPLModel, prototypes: SupportPrototypes, scan: EncodedScan, chunk: int = 8) -> SimilarityMaps:
+def similarity_maps(
+    model: DPLModel, prototypes: SupportPrototypes, scan: EncodedScan, chunk: int = 8
+) -> SimilarityMaps:
     """Prototype similarity over all slices of a scan."""
     logits, spreads = [], []
     for start in range(0, len(scan.features), chunk):

@@ -8,7 +8,6 @@ inside the query takes over from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,15 +29,8 @@ from .support import Support, similarity_maps
 REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0
 SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
-PRIOR_SHARE = 0.5  # of the looked-up probability in the final blend with propagation
+PRIOR_SHARE = 0.25  # of the looked-up probability in the final blend with propagation
 PROTOTYPE_SHARE = 0.5  # of the prototype similarity in the looked-up probability
-
-
-@dataclass
-class TransferPrior:
-    """Looked-up foreground probability (N, h, w) per label, at ``FEATURE_STRIDE·STRIDE``."""
-
-    probability: dict[int, Tensor]
 
 
 def _coarse(values: Tensor) -> Tensor:
@@ -62,8 +54,12 @@ def look_up(
     alignment: SliceAlignment,
     progress: ProgressPart,
     should_cancel: Callable[[], bool] | None,
-) -> TransferPrior:
-    """Cross matching of every query slice with its reference slices, weighed with the prototype similarity."""
+) -> dict[int, Tensor]:
+    """Cross matching of every query slice with its reference slices, weighed with the prototype similarity.
+
+    Returns:
+        Foreground probability (N, h, w) per label, at ``FEATURE_STRIDE·STRIDE``.
+    """
     labels = list(masks)
     shape = support.images.shape[-2:]
     empty = torch.zeros(shape, device=support.images.device)
@@ -90,7 +86,9 @@ def look_up(
             F.avg_pool2d(support.features[chosen].float(), STRIDE),
             torch.stack([support_places[n] for n in chosen]),
             torch.stack([support_masks[n] for n in chosen], dim=1),
-            torch.tensor([-0.5 * ((n - place) * support.slice_mm / SLICE_SIGMA_MM) ** 2 for n in chosen]).to(query.images),
+            torch.tensor([-0.5 * ((n - place) * support.slice_mm / SLICE_SIGMA_MM) ** 2 for n in chosen]).to(
+                query.images
+            ),
         )
         for row, label in enumerate(labels):
             similar = F.avg_pool2d(maps[label].logit[index][None, None].float(), STRIDE)[0, 0]
@@ -98,7 +96,7 @@ def look_up(
             mixed = (1.0 - PROTOTYPE_SHARE) * logit + PROTOTYPE_SHARE * similar.clamp(-6.0, 6.0)
             found[label][index] = mixed.sigmoid() * (read[row] > 0.02)
         progress((index + 1) / count, f"comparing slice {index + 1} of {count}")
-    return TransferPrior(found)
+    return found
 
 
 def choose_anchor(probability: Tensor) -> int | None:
@@ -130,7 +128,7 @@ def transfer(
     prior = look_up(model, query, source, masks, maps, alignment, progress.part(0.35, 0.6), should_cancel)
     size = query.images.shape[-2:]
     fine, anchors = {}, {}
-    for label, probability in prior.probability.items():
+    for label, probability in prior.items():
         kept = probability * largest_component(probability > 0.5, dilate=1)
         fine[label] = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
         anchor = choose_anchor(kept)

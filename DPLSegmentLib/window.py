@@ -1,7 +1,7 @@
 """A square window around an object: propagation looks there, at a zoom that fits the object.
 
-Full-frame matching is quadratic in the slice; in a window of fixed resolution every step costs the same, and a gallbladder
-is seen as finely as a liver.
+Full-frame matching is quadratic in the slice; in a window of fixed resolution every step costs the same, and a
+gallbladder is seen as finely as a liver.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ class Window:
         top, left = max(self.top, 0), max(self.left, 0)
         bottom, right = min(self.top + self.side, height), min(self.left + self.side, width)
         part = maps[..., top:bottom, left:right]
-        padding = (left - self.left, self.left + self.side - right, top - self.top, self.top + self.side - bottom)
+        padding = (
+            left - self.left,
+            self.left + self.side - right,
+            top - self.top,
+            self.top + self.side - bottom,
+        )
         if any(padding):
             part = F.pad(part, padding, mode="replicate") if fill == "replicate" else F.pad(part, padding)
         return F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -61,17 +66,15 @@ class Window:
         device = maps.device
         rows = (torch.arange(top, bottom, device=device, dtype=torch.float32) - self.top + 0.5) * size / self.side - 0.5
         columns = (
-            (torch.arange(left, right, device=device, dtype=torch.float32) - self.left + 0.5) * size / self.side - 0.5
-        )
+            torch.arange(left, right, device=device, dtype=torch.float32) - self.left + 0.5
+        ) * size / self.side - 0.5
         part = read_grid(maps, rows, columns)
         padding = (left, shape[1] - right, top, shape[0] - bottom)
         return F.pad(part, padding, value=outside)
 
     def moved_to(self, centre: tuple[float, float]) -> Window:
         """The same window centred elsewhere (to the nearest pixel)."""
-        return Window(
-            round(centre[0] - (self.side - 1) / 2), round(centre[1] - (self.side - 1) / 2), self.side
-        )
+        return Window(round(centre[0] - (self.side - 1) / 2), round(centre[1] - (self.side - 1) / 2), self.side)
 
 
 def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:

@@ -50,9 +50,7 @@ def write_labels(
     _write_image(path, volume, header, pending)
 
 
-def write_scalar(
-    path: str | Path, array: np.ndarray, reference: Volume, pending: PendingFiles | None = None
-) -> None:
+def write_scalar(path: str | Path, array: np.ndarray, reference: Volume, pending: PendingFiles | None = None) -> None:
     """Write a scalar map (k, j, i) on the grid of ``reference``; floats as float32. InputError likewise."""
     if array.dtype.kind == "f":
         array = array.astype(np.float32)
@@ -80,9 +78,7 @@ def _write_image(path: Path, volume: Volume, header: Mapping[str, str], pending:
         try:
             sitk.WriteImage(image, str(temporary), suffix != ".nii")
         except RuntimeError:
-            raise InputError(
-                f"The output '{path}' cannot be written; check the free space of its disk."
-            ) from None
+            raise InputError(f"The output '{path}' cannot be written; check the free space of its disk.") from None
 
 
 def _suffix(path: Path, what: str) -> str:

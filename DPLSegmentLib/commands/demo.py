@@ -65,9 +65,7 @@ def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise InputError(
-            f"The folder '{folder}' cannot be made ({problem.strerror}); choose another place."
-        ) from None
+        raise InputError(f"The folder '{folder}' cannot be made ({problem.strerror}); choose another place.") from None
     require_writable(folder / _PICTURE, "output")
 
 
@@ -94,7 +92,7 @@ def _largest_slices(truth: np.ndarray, scan: Volume) -> Annotation:
     return interpret_annotation(masks, scan, slice_axis=2)
 
 
-def _segmented(scan: Volume, annotation: Annotation):  # noqa: ANN202 - naming the type would import torch
+def _segmented(scan: Volume, annotation: Annotation):
     from ..segmenter import OneShotSegmenter
 
     segmenter = OneShotSegmenter.load()

@@ -48,9 +48,7 @@ def _check_paths(arguments: argparse.Namespace) -> None:
     outputs = {"output": arguments.output}
     if arguments.uncertainty:
         if arguments.uncertainty.name.lower().endswith(SEGMENTATION_SUFFIX):
-            raise InputError(
-                f"The uncertainty '{arguments.uncertainty}' is a grey image; name it .nrrd or .nii.gz."
-            )
+            raise InputError(f"The uncertainty '{arguments.uncertainty}' is a grey image; name it .nrrd or .nii.gz.")
         require_writable_image(arguments.uncertainty, "uncertainty")
         outputs["uncertainty"] = arguments.uncertainty
     if arguments.report:
@@ -67,9 +65,7 @@ def _check_paths(arguments: argparse.Namespace) -> None:
     }
     for what, path in outputs.items():
         if path.resolve() in used:
-            raise InputError(
-                f"The {what} '{path}' is also the {used[path.resolve()]}; choose another name for it."
-            )
+            raise InputError(f"The {what} '{path}' is also the {used[path.resolve()]}; choose another name for it.")
         used[path.resolve()] = what
 
 
@@ -82,9 +78,7 @@ def _read(
     return support, masks, segments, None if same else read_volume(arguments.query)
 
 
-def _compute(
-    arguments: argparse.Namespace, support: Volume, masks: dict[int, np.ndarray], query: Volume | None
-) -> Any:
+def _compute(arguments: argparse.Namespace, support: Volume, masks: dict[int, np.ndarray], query: Volume | None) -> Any:
     from ..segmenter import OneShotSegmenter
 
     segmenter = OneShotSegmenter.load(device=arguments.device, weights=arguments.weights, seed=arguments.seed)
@@ -102,9 +96,7 @@ def _compute(
         )
         return segmenter.segment(
             query,
-            progress=lambda fraction, message: display(
-                _SUPPORT_SHARE + (1 - _SUPPORT_SHARE) * fraction, message
-            ),
+            progress=lambda fraction, message: display(_SUPPORT_SHARE + (1 - _SUPPORT_SHARE) * fraction, message),
         )
 
 

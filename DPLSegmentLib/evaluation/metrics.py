@@ -17,9 +17,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 
 
-def dice(
-    prediction: np.ndarray, truth: np.ndarray, excluded_slices: Iterable[int] = (), slice_axis: int = 0
-) -> float:
+def dice(prediction: np.ndarray, truth: np.ndarray, excluded_slices: Iterable[int] = (), slice_axis: int = 0) -> float:
     """2|A n B| / (|A| + |B|) over all voxels outside the excluded slices.
 
     ``prediction`` and ``truth`` are masks of one shape (anything non-zero is inside); ``excluded_slices`` are
@@ -49,9 +47,7 @@ def hausdorff95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[flo
     return max(_percentile95(*to_truth), _percentile95(*to_prediction))
 
 
-def surface_dice(
-    prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float = 2.0
-) -> float:
+def surface_dice(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float = 2.0) -> float:
     """Share of both surfaces, by area, that lies within ``tolerance`` mm of the other surface.
 
     ``prediction`` and ``truth`` are 3-D masks of one shape, ``spacing`` mm along their axes. Two empty masks

@@ -74,15 +74,11 @@ def generate_anatomy(
     if len(shape) != 3 or min(shape[1:]) < 32 or shape[0] < 1:
         raise InputError(f"A synthetic body needs (slices, rows >= 32, columns >= 32), not {tuple(shape)}.")
     if len(spacing) != 3 or not min(spacing) > 0:
-        raise InputError(
-            f"The spacing of a synthetic body must be three positive lengths in mm, not {tuple(spacing)}."
-        )
+        raise InputError(f"The spacing of a synthetic body must be three positive lengths in mm, not {tuple(spacing)}.")
     rng = np.random.default_rng([seed, 1])
     extent = np.asarray(shape) * np.asarray(spacing)
     scale = min(extent[2] / 2 / 176, extent[1] / 2 / 128) * rng.uniform(0.85, 0.98)
-    builder = Builder(
-        Canvas(rng, shape, spacing, scale, centre_z=float(np.clip(rng.normal(10.0, 25.0), -60, 80)))
-    )
+    builder = Builder(Canvas(rng, shape, spacing, scale, centre_z=float(np.clip(rng.normal(10.0, 25.0), -60, 80))))
     inside = build_frame(builder)
     found = build_organs(builder, inside)
     build_vessels(builder, inside, found)
@@ -116,6 +112,4 @@ def second_patient(anatomy: Anatomy, seed: int, strength: float = 1.0) -> Anatom
         place = ((np.arange(shape[axis]) - (shape[axis] - 1) / 2) * spacing[axis]).reshape(view)
         shift[axis] += place * np.float32(np.exp(rng.normal(0.0, 0.06 * strength)) - 1)
     shift[0] += rng.normal(0.0, 8 * unit * strength)
-    return Anatomy(
-        warp_labels(anatomy.labels, shift, spacing), dict(anatomy.names), dict(anatomy.kinds), spacing
-    )
+    return Anatomy(warp_labels(anatomy.labels, shift, spacing), dict(anatomy.names), dict(anatomy.kinds), spacing)

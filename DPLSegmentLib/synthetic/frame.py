@@ -38,9 +38,7 @@ def build_frame(b: Builder) -> int:
     for side, name in ((-1, "right"), (1, "left")):
         back = np.array([[t, spine_y + 24, side * 34] for t in (-320, 320)])
         b.add(f"{name} back muscle", "muscle", canvas.tube(back, rng.uniform(19, 23))[0], soft)
-        psoas = np.array(
-            [[20, spine_y + 4, side * 24], [-60, spine_y, side * 36], [-190, spine_y - 35, side * 62]]
-        )
+        psoas = np.array([[20, spine_y + 4, side * 24], [-60, spine_y, side * 36], [-190, spine_y - 35, side * 62]])
         b.add(f"{name} psoas", "muscle", canvas.tube(psoas, [7.0, 17.0, 15.0])[0], soft)
     everything = (*range(1, len(b.names) + 1),)
     _spine(b, spine_y, everything)
@@ -67,18 +65,14 @@ def _spine(b: Builder, spine_y: float, over: tuple[int, ...]) -> None:
             canvas.superquadric((z + period / 2, *centre[1:]), (period / 4, 15, width), 3, lumps=0.03)[0],
             over,
         )
-        canvas.paint(
-            body, canvas.superquadric(centre, (period * 0.39, 16, width), 4, lumps=0.04)[0], (*over, disc)
-        )
+        canvas.paint(body, canvas.superquadric(centre, (period * 0.39, 16, width), 4, lumps=0.04)[0], (*over, disc))
         canvas.paint(
             arches,
             canvas.superquadric((z, centre[1] + 32, 0), (period * 0.36, 15, 5), 3, lumps=0.05)[0],
             over,
         )
         canvas.paint(arches, canvas.superquadric((z, centre[1] + 20, 0), (7, 5, 34), 3, lumps=0.05)[0], over)
-        canvas.paint(
-            arches, canvas.superquadric((z, centre[1] + 19, 0), (period * 0.4, 13, 15), lumps=0.03)[0], over
-        )
+        canvas.paint(arches, canvas.superquadric((z, centre[1] + 19, 0), (period * 0.4, 13, 15), lumps=0.03)[0], over)
     path = np.array([[t, spine_y + 0.0004 * t * t + 16, 0.0] for t in range(-320, 321, 40)])
     outer, inner = canvas.tube(path, rng.uniform(8, 10), sizes=(1.0, 0.6))
     canvas.paint(canal, outer, (*over, arches, body))
@@ -95,9 +89,7 @@ def _ribs(b: Builder, a: float, c: float, over: tuple[int, ...]) -> None:
         end = np.pi * (0.5 if k < 1 else 0.8 if k < 3 else 0.97)
         t = np.linspace(0.1 * np.pi, end, 16)
         for side in (-1, 1):
-            path = np.stack(
-                [z + 20 - slope * t / np.pi * 1.4, c * np.cos(t) * 0.97, side * a * np.sin(t)], axis=1
-            )
+            path = np.stack([z + 20 - slope * t / np.pi * 1.4, c * np.cos(t) * 0.97, side * a * np.sin(t)], axis=1)
             canvas.paint(label, canvas.tube(path, thick)[0], over)
     sternum = np.array([[70.0, -c + 2, 0.0], [260.0, -c + 2, 0.0]])
     b.add("sternum", "bone", canvas.tube(sternum, 9.0)[0], over)
@@ -120,6 +112,4 @@ def _lungs(b: Builder, inside: int) -> None:
     for side, name in ((-1, "right"), (1, "left")):
         centre = b.near((top + 100, 8, side * 72), 4)
         radii = b.about((125, 78, 56), 0.08)
-        b.add(
-            f"{name} lung", "air", b.canvas.superquadric(centre, radii, 2.3, b.tilt(0.06), 0.05)[0], (inside,)
-        )
+        b.add(f"{name} lung", "air", b.canvas.superquadric(centre, radii, 2.3, b.tilt(0.06), 0.05)[0], (inside,))

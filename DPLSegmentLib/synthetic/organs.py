@@ -22,22 +22,14 @@ def build_organs(b: Builder, inside: int) -> dict[str, int]:
     _kidneys(b, free, found)
     if rng.random() < 0.95:
         # The dome of the liver pushes the lung up.
-        right = canvas.superquadric(
-            b.near((42, -2, -78), 6), b.about((78, 76, 62), 0.1), 2.2, b.tilt(0.2), 0.1
-        )[0]
-        left = canvas.superquadric(
-            b.near((52, -44, -8), 8), b.about((34, 30, 66), 0.15), 2.0, b.tilt(0.25), 0.12
-        )[0]
+        right = canvas.superquadric(b.near((42, -2, -78), 6), b.about((78, 76, 62), 0.1), 2.2, b.tilt(0.2), 0.1)[0]
+        left = canvas.superquadric(b.near((52, -44, -8), 8), b.about((34, 30, 66), 0.15), 2.0, b.tilt(0.25), 0.12)[0]
         found["liver"] = b.add("liver", "organ", right + left, (inside, *lungs))
     if rng.random() < 0.95:
-        pieces = canvas.superquadric(
-            b.near((48, 42, 106), 5), b.about((48, 40, 22), 0.15), 2.2, b.tilt(0.3), 0.12
-        )[0]
+        pieces = canvas.superquadric(b.near((48, 42, 106), 5), b.about((48, 40, 22), 0.15), 2.2, b.tilt(0.3), 0.12)[0]
         found["spleen"] = b.add("spleen", "organ", pieces, (inside, *lungs))
     if rng.random() < 0.85 and "liver" in found:
-        pieces = canvas.superquadric(
-            b.near((-6, -42, -52), 6), b.about((26, 16, 14), 0.2), 2, b.tilt(0.4), 0.08
-        )[0]
+        pieces = canvas.superquadric(b.near((-6, -42, -52), 6), b.about((26, 16, 14), 0.2), 2, b.tilt(0.4), 0.08)[0]
         found["gallbladder"] = b.add("gallbladder", "fluid", pieces, (inside, found["liver"]))
     _stomach(b, (inside, *lungs), found)
     if rng.random() < 0.9:
@@ -74,9 +66,7 @@ def _heart(b: Builder, over: tuple[int, ...], found: dict[str, int]) -> None:
         ("left atrium", (16, 24, -4), (0.42, 0.36, 0.45)),
         ("right atrium", (12, 2, -36), (0.5, 0.5, 0.3)),
     ):
-        pieces = b.canvas.superquadric(
-            centre + np.asarray(offset), radii * np.asarray(factor), 2.2, angles, 0.08
-        )[0]
+        pieces = b.canvas.superquadric(centre + np.asarray(offset), radii * np.asarray(factor), 2.2, angles, 0.08)[0]
         found[name] = b.add(name, "vessel", pieces, (muscle,))
 
 
@@ -92,9 +82,7 @@ def _kidneys(b: Builder, free: tuple[int, ...], found: dict[str, int]) -> None:
         found[name] = b.add(name, "organ", whole, free)
         if medulla:
             b.add(f"{name} medulla", "organ", middle, (found[name],))
-        hilum = b.canvas.superquadric(
-            centre - np.array([0, 6, side * 16]), size * (0.4, 0.4, 0.55), 2, angles, 0.15
-        )[0]
+        hilum = b.canvas.superquadric(centre - np.array([0, 6, side * 16]), size * (0.4, 0.4, 0.55), 2, angles, 0.15)[0]
         b.add(f"{name} sinus", "fat", hilum, (found[name], len(b.names)))
         b.add(f"{name} pelvis", "fluid", core, (len(b.names),))
 
@@ -102,9 +90,7 @@ def _kidneys(b: Builder, free: tuple[int, ...], found: dict[str, int]) -> None:
 def _stomach(b: Builder, over: tuple[int, ...], found: dict[str, int]) -> None:
     points = [b.near(p, 6) for p in ((78, 8, 62), (56, 0, 78), (24, -34, 66), (2, -52, 34), (4, -44, -8))]
     path = smooth_path(points)
-    radii = np.interp(np.linspace(0, 1, len(path)), [0, 0.3, 0.7, 1], [22, 34, 24, 13]) * b.rng.uniform(
-        0.7, 1.15
-    )
+    radii = np.interp(np.linspace(0, 1, len(path)), [0, 0.3, 0.7, 1], [22, 34, 24, 13]) * b.rng.uniform(0.7, 1.15)
     wall, content = b.canvas.tube(path, radii, sizes=(1.0, b.rng.uniform(0.72, 0.88)))
     found["stomach"] = b.add("stomach wall", "bowel", wall, over)
     inner = b.add("stomach content", "fluid", content, (found["stomach"],))
@@ -152,9 +138,7 @@ def _extras(b: Builder, free: tuple[int, ...]) -> None:
     """Masses that no atlas knows, so that a learner cannot rely on one."""
     for number in range(int(b.rng.integers(0, 4))):
         centre = b.rng.uniform((-170, -60, -90), (130, 30, 90))
-        pieces = b.canvas.superquadric(
-            centre, b.about((26, 18, 22), 0.35), b.rng.uniform(1.6, 3), b.tilt(0.8), 0.15
-        )[0]
+        pieces = b.canvas.superquadric(centre, b.about((26, 18, 22), 0.35), b.rng.uniform(1.6, 3), b.tilt(0.8), 0.15)[0]
         b.add(f"mass {number + 1}", "organ", pieces, free)
 
 

@@ -51,9 +51,7 @@ class Canvas:
         for axis, count in enumerate(shape):
             view = [1, 1, 1]
             view[axis] = count
-            self.coordinates[axis] = warp[axis] + (offset[axis] + np.arange(count) * self.step[axis]).reshape(
-                view
-            )
+            self.coordinates[axis] = warp[axis] + (offset[axis] + np.arange(count) * self.step[axis]).reshape(view)
         self._noise = [smooth_field(rng, shape, self.step, length) for length in (14.0, 28.0)]
 
     def noise(self, box: Box) -> np.ndarray:
@@ -83,11 +81,7 @@ class Canvas:
         size."""
         reach = max(sizes) * (1 + 2 * lumps)
         turn = rotation(angles)
-        extent = (
-            np.abs(turn) @ np.asarray(radii) * reach
-            if exponent <= 2
-            else np.full(3, max(radii)) * reach * 1.3
-        )
+        extent = np.abs(turn) @ np.asarray(radii) * reach if exponent <= 2 else np.full(3, max(radii)) * reach * 1.3
         box = self.box(np.asarray(centre) - extent, np.asarray(centre) + extent)
         if box is None:
             return [[] for _ in sizes]
@@ -99,9 +93,7 @@ class Canvas:
         level = total ** np.float32(1 / exponent) + np.float32(lumps) * self.noise(box)
         return [[(box, level < size)] for size in sizes]
 
-    def tube(
-        self, points: np.ndarray, radii: np.ndarray | float, sizes: Sequence[float] = (1.0,)
-    ) -> list[list[Piece]]:
+    def tube(self, points: np.ndarray, radii: np.ndarray | float, sizes: Sequence[float] = (1.0,)) -> list[list[Piece]]:
         """Tube along ``points`` (n, 3) with ``radii`` per point; nested copies with radius times each of
         ``sizes``."""
         points = np.asarray(points, np.float64)

@@ -15,24 +15,17 @@ if TYPE_CHECKING:
 def build_vessels(b: Builder, inside: int, found: dict[str, int]) -> None:
     """Paint arteries and veins into the inner fat, psoas and bowel give way; branches into the liver."""
     rng, canvas = b.rng, b.canvas
-    give_way = tuple(
-        label for label, kind in b.kinds.items() if kind in ("bowel", "fluid") or label == inside
-    )
+    give_way = tuple(label for label, kind in b.kinds.items() if kind in ("bowel", "fluid") or label == inside)
     give_way += tuple(
         label for label, name in b.names.items() if name.endswith(("psoas", "lung")) or name == "pancreas"
     )
     spine = 26.0
     aorta = smooth_path(
-        [
-            b.near(p, 2)
-            for p in ((300, spine + 4, 16), (120, spine + 4, 14), (20, spine, 8), (-85, spine - 4, 4))
-        ]
+        [b.near(p, 2) for p in ((300, spine + 4, 16), (120, spine + 4, 14), (20, spine, 8), (-85, spine - 4, 4))]
     )
     pieces = canvas.tube(aorta, np.linspace(13.5, 9.5, len(aorta)) * rng.uniform(0.85, 1.25))[0]
     for side in (-1, 1):
-        iliac = smooth_path(
-            [aorta[-1], b.near((-130, spine - 6, side * 26), 3), b.near((-230, -10, side * 62), 5)]
-        )
+        iliac = smooth_path([aorta[-1], b.near((-130, spine - 6, side * 26), 3), b.near((-230, -10, side * 62), 5)])
         pieces += canvas.tube(iliac, 6.5)[0]
         renal = smooth_path(
             [(-8, spine, 6), b.near((-14, spine + 2, side * 32), 3), b.near((-18, spine + 8, side * 50), 3)]
@@ -69,6 +62,4 @@ def build_vessels(b: Builder, inside: int, found: dict[str, int]) -> None:
         for root in (portal[-1], np.array([84.0, 8.0, -26.0])):
             for _ in range(int(rng.integers(3, 6))):
                 path = wander(rng, root, rng.normal((0, 0, -0.8), 0.7), int(rng.integers(3, 7)), 12.0, 0.3)
-                canvas.paint(
-                    portal_label, canvas.tube(path, np.linspace(4.2, 2.0, len(path)))[0], (found["liver"],)
-                )
+                canvas.paint(portal_label, canvas.tube(path, np.linspace(4.2, 2.0, len(path)))[0], (found["liver"],))

@@ -127,9 +127,7 @@ def build_cache(data: Path, output: Path, headneck: int = 40) -> Iterator[Traini
     for path in sorted((data / "headneck_ct").glob("*_ct.nii.gz"))[:headneck]:
         name = path.name.removesuffix("_ct.nii.gz")
         labels = sitk.ReadImage(str(path.with_name(f"{name}_label.nii.gz")))
-        scan = prepare_scan(
-            sitk.ReadImage(str(path)), f"headneck_{name}", labels, HEADNECK_NAMES, hu_offset=-1000.0
-        )
+        scan = prepare_scan(sitk.ReadImage(str(path)), f"headneck_{name}", labels, HEADNECK_NAMES, hu_offset=-1000.0)
         scan.save(output / f"{scan.name}.npz")
         yield scan
 
@@ -138,11 +136,7 @@ def _bounding_box(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, slice
     box = []
     for axis in range(3):
         line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(
-            slice(
-                max(int(line[0]) - margin[axis], 0), min(int(line[-1]) + 1 + margin[axis], mask.shape[axis])
-            )
-        )
+        box.append(slice(max(int(line[0]) - margin[axis], 0), min(int(line[-1]) + 1 + margin[axis], mask.shape[axis])))
     return tuple(box)
 
 

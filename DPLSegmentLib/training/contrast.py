@@ -1,154 +1,80 @@
-"""Random image contrasts: turns one CT into many modality-like pictures of the same shapes.
-
-All functions take and return float32 tensors (slices, rows, columns) scaled to 0..1 and draw from an explicit
-CPU ``torch.Generator``. Slices given together get the same contrast; noise differs per voxel.
-"""
+"""Random contrast: one scan's shapes in many modalities' looks."""
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-HU_WINDOWS = (
-    (-1000.0, 1500.0),
-    (-160.0, 240.0),
-    (-500.0, 800.0),
-    (-100.0, 300.0),
-    (-30.0, 180.0),
-    (-1000.0, 200.0),
-)
+from torch.nn import functional as F
 
 
-def uniform(generator: torch.Generator, low: float, high: float) -> float:
-    """One number between ``low`` and ``high``."""
-    return low + (high - low) * float(torch.rand((), generator=generator))
+def _lookup(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """A random smooth, not always monotone, intensity curve."""
+    knots = int(rng.integers(4, 9))
+    curve = np.linspace(0.0, 1.0, knots)
+    curve = curve + rng.normal(0.0, 0.12, knots) if rng.random() < 0.5 else rng.uniform(0.0, 1.0, knots)
+    curve = (curve - curve.min()) / max(np.ptp(curve), 0.3)
+    places = torch.from_numpy(curve.astype(np.float32))
+    scaled = images.clamp(0, 1) * (knots - 1)
+    low = scaled.floor().clamp(max=knots - 2).long()
+    return torch.lerp(places[low], places[low + 1], scaled - low)
 
 
-def random_window(hu: Tensor, generator: torch.Generator) -> Tensor:
-    """Scale Hounsfield units to 0..1 with a random, slightly jittered window of ``HU_WINDOWS``."""
-    low, high = HU_WINDOWS[int(torch.randint(len(HU_WINDOWS), (), generator=generator))]
-    width = high - low
-    low += uniform(generator, -0.1, 0.1) * width
-    width *= uniform(generator, 0.85, 1.2)
-    return ((hu.float() - low) / width).clamp(0, 1)
+def _shift_regions(images: Tensor, regions: Tensor, rng: np.random.Generator) -> Tensor:
+    """Every region of the partition gets its own intensity offset and gain; borders blurred like partial volume."""
+    numbers, inverse = torch.unique(regions, return_inverse=True)
+    strength = rng.uniform(0.03, 0.25)
+    offsets = torch.from_numpy(rng.normal(0.0, strength, len(numbers)).astype(np.float32))
+    gains = torch.from_numpy(np.exp(rng.normal(0.0, 0.3, len(numbers))).astype(np.float32))
+    means = torch.zeros(len(numbers)).scatter_reduce(0, inverse.flatten(), images.flatten(), "mean", include_self=False)
+    keep = (numbers == 0) & torch.tensor(bool(rng.random() < 0.7))
+    offsets[keep], gains[keep] = 0.0, 1.0
+    offset, gain, mean = (F.avg_pool2d(v[inverse][:, None], 3, 1, 1)[:, 0] for v in (offsets, gains, means))
+    return mean + (images - mean) * gain + offset
 
 
-def random_lookup(image: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Random piecewise-linear, in general non-monotone intensity curve.
+def _field(shape: tuple[int, int], rng: np.random.Generator, strength: float) -> Tensor:
+    coarse = torch.from_numpy(rng.normal(0.0, strength, (1, 1, 4, 4)).astype(np.float32))
+    return F.interpolate(coarse, size=shape, mode="bicubic", align_corners=True)[0, 0].exp()
 
-    ``strength`` 0 leaves the image, 1 forgets the original order of intensities.
+
+def augment_contrast(images: Tensor, regions: Tensor, rng: np.random.Generator) -> Tensor:
+    """Change the looks of a stack of slices, all in the same way but for noise.
+
+    Args:
+        images: (S, H, W) in [0, 1].
+        regions: (S, H, W) whole numbers, a partition into structures; 0 is outside.
+        rng: source of randomness.
+
+    Returns:
+        (S, H, W) float32 in [0, 1].
     """
-    knots = int(torch.randint(4, 10, (), generator=generator))
-    places = torch.linspace(0, 1, knots)
-    values = torch.rand(knots, generator=generator) * strength + places * (1 - strength)
-    position = image.clamp(0, 1) * (knots - 1)
-    index = position.floor().clamp(max=knots - 2).long()
-    values = values.to(image.device)
-    return torch.lerp(values[index], values[index + 1], position - index)
-
-
-def region_shift(image: Tensor, groups: Tensor, generator: torch.Generator, strength: float = 0.3) -> Tensor:
-    """Give each group of voxels its own intensity offset and texture gain.
-
-    ``groups``: integer ids (slices, rows, columns), for example ``TrainingScan.group_labels``; id 0 is
-    unchanged.
-    """
-    count = int(groups.max()) + 1
-    offset = (torch.rand(count, generator=generator) * 2 - 1) * strength
-    gain = 1 + (torch.rand(count, generator=generator) * 2 - 1) * 0.5 * strength
-    mean = torch.zeros(count).index_add_(0, groups.flatten().long().cpu(), image.flatten().cpu())
-    mean = mean / torch.bincount(groups.flatten().long().cpu(), minlength=count).clamp(min=1)
-    offset[0], gain[0] = 0, 1
-    base = (mean * (1 - gain) + offset).to(image.device)
-    groups = groups.long()
-    return (image * gain.to(image.device)[groups] + base[groups]).clamp(0, 1)
-
-
-def bias_field(image: Tensor, generator: torch.Generator, strength: float = 0.4) -> Tensor:
-    """Multiply with a smooth random field exp(b), |b| up to about ``strength``."""
-    grid = torch.randn((1, 1, 2, 4, 4), generator=generator) * strength / 2
-    field = F.interpolate(grid, size=tuple(image.shape), mode="trilinear", align_corners=True)[0, 0]
-    return image * field.to(image.device).exp()
-
-
-def gamma(image: Tensor, generator: torch.Generator, strength: float = 0.6) -> Tensor:
-    """Power law with exponent exp(+-strength)."""
-    return image.clamp(0, 1) ** math.exp(uniform(generator, -strength, strength))
-
-
-def blur(image: Tensor, sigma: float) -> Tensor:
-    """In-plane Gaussian blur, ``sigma`` in pixels."""
-    radius = max(int(3 * sigma + 0.5), 1)
-    x = torch.arange(-radius, radius + 1, dtype=torch.float32, device=image.device)
-    kernel = torch.exp(-0.5 * (x / max(sigma, 1e-3)) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(image[:, None], (radius, radius, radius, radius), mode="replicate")
-    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1))
-    return F.conv2d(rows, kernel.view(1, 1, 1, -1))[:, 0]
-
-
-def gaussian_noise(image: Tensor, generator: torch.Generator, sigma: float) -> Tensor:
-    """Additive noise of standard deviation ``sigma``."""
-    return image + sigma * torch.randn(tuple(image.shape), generator=generator).to(image.device)
-
-
-def rician_noise(image: Tensor, generator: torch.Generator, sigma: float) -> Tensor:
-    """Magnitude of the image with complex Gaussian noise, as in MR: never negative, a floor in air."""
-    real = gaussian_noise(image, generator, sigma)
-    imaginary = sigma * torch.randn(tuple(image.shape), generator=generator).to(image.device)
-    return torch.sqrt(real**2 + imaginary**2)
-
-
-def low_resolution(image: Tensor, factor: float) -> Tensor:
-    """Detail lost as if acquired with ``factor`` times larger in-plane pixels; same shape."""
-    size = [max(round(n / factor), 2) for n in image.shape[1:]]
-    small = F.interpolate(image[:, None], size=size, mode="bilinear", align_corners=False, antialias=True)
-    return F.interpolate(small, size=tuple(image.shape[1:]), mode="bicubic", align_corners=False)[:, 0]
-
-
-def robust_scale(image: Tensor) -> Tensor:
-    """Scale the 0.5 and 99.5 percentiles of the non-air voxels to 0..1 and clip."""
-    values = image[image > image.min() + 0.02 * (image.max() - image.min())]
-    if values.numel() < 16:
-        return image.clamp(0, 1)
-    values = values[:: max(values.numel() // 100_000, 1)]
-    low, high = torch.quantile(values, torch.tensor([0.005, 0.995], device=values.device))
-    return ((image - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
-
-
-def augment_contrast(
-    image: Tensor, generator: torch.Generator, groups: Tensor | None = None, strength: float = 1.0
-) -> Tensor:
-    """A random contrast for the slices of one scan.
-
-    ``image``: 0..1, for CT the output of ``random_window``. ``groups``: region ids of the same shape, 0
-    outside of the body, or None. ``strength`` 0..1 scales how far the contrast may move away from the given
-    one.
-    """
-
-    def chance(probability: float) -> bool:
-        return uniform(generator, 0, 1) < probability * strength
-
-    result = image.float()
-    if chance(0.6):
-        result = random_lookup(result, generator, uniform(generator, 0.2, 1.0) * strength)
-    if groups is not None and chance(0.7):
-        result = region_shift(result, groups, generator, uniform(generator, 0.05, 0.5) * strength)
-    if groups is not None and chance(0.8):
-        # A non-monotone curve may have made the air bright; no modality shows it so.
-        result = torch.where(groups > 0, result, result.new_tensor(uniform(generator, 0.0, 0.03)))
-    if chance(0.5):
-        result = gamma(result, generator)
-    if chance(0.5):
-        result = bias_field(result, generator, uniform(generator, 0.1, 0.5))
-    if chance(0.3):
-        result = low_resolution(result, uniform(generator, 1.2, 2.5))
-    if chance(0.3):
-        result = blur(result, uniform(generator, 0.4, 1.2))
-    if chance(0.6):
-        noise = rician_noise if uniform(generator, 0, 1) < 0.5 else gaussian_noise
-        result = noise(result, generator, uniform(generator, 0.005, 0.06))
-    return robust_scale(result)
+    images = images.float()
+    kind = rng.random()
+    if kind > 0.25:
+        if rng.random() < 0.6:
+            images = _shift_regions(images, regions, rng)
+        if rng.random() < 0.7:
+            images = _lookup(images, rng)
+        if rng.random() < 0.15:
+            images = 1.0 - images
+    if rng.random() < 0.5:
+        images = images * _field(images.shape[-2:], rng, 0.15)
+    if rng.random() < 0.3:
+        images = images.clamp(0, 1) ** float(np.exp(rng.uniform(-0.5, 0.5)))
+    if rng.random() < 0.3:
+        factor = float(rng.uniform(0.4, 0.9))
+        size = images.shape[-2:]
+        small = tuple(max(8, round(length * factor)) for length in size)
+        images = F.interpolate(images[:, None], size=small, mode="bilinear", antialias=True)
+        images = F.interpolate(images, size=size, mode="bilinear")[:, 0]
+    drift = torch.from_numpy(rng.normal(0.0, 0.02 * (rng.random() < 0.5), (len(images), 1, 1)).astype(np.float32))
+    images = images + drift
+    level = float(rng.uniform(0.0, 0.06))
+    noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32)) * level
+    if rng.random() < 0.3:
+        noise = F.avg_pool2d(noise[:, None], 3, 1, 1)[:, 0] * 2.0
+    images = images + noise
+    if rng.random() < 0.3:
+        images = images.abs()
+    return images.clamp(0.0, 1.0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..preprocessing import MULTIPLE
-from .recolour import augment_contrast
+from .contrast import augment_contrast
 from .deform import random_deformation
 from .pool import Target, TrainingPool
 
@@ -51,17 +51,17 @@ def _thinning(rng: np.random.Generator, slice_mm: float) -> int:
     return max(1, round(wanted / slice_mm))
 
 
-def _crop_box(
-    rng: np.random.Generator, union: np.ndarray, context: tuple[float, float]
-) -> tuple[int, int, int, int]:
+def _crop_box(rng: np.random.Generator, union: np.ndarray, context: tuple[float, float]) -> tuple[int, int, int, int]:
     rows, columns = np.nonzero(union.any(1))[0], np.nonzero(union.any(0))[0]
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     extent = max(bottom - top, right - left)
     margin = [max(20, rng.uniform(*context) * extent) for _ in range(4)]
     height, width = union.shape
     return (
-        int(max(0, top - margin[0])), int(min(height, bottom + margin[1])),
-        int(max(0, left - margin[2])), int(min(width, right + margin[3])),
+        int(max(0, top - margin[0])),
+        int(min(height, bottom + margin[1])),
+        int(max(0, left - margin[2])),
+        int(min(width, right + margin[3])),
     )
 
 
@@ -94,10 +94,7 @@ def sample_rollout(pool: TrainingPool, rng: np.random.Generator, length: int) ->
     if not present:
         return None
     areas = np.array([target.area(int(kept[n])) for n in present], dtype=float)
-    if rng.random() < 0.5:
-        annotated = present[int(areas.argmax())]
-    else:
-        annotated = int(rng.choice(present, p=areas / areas.sum()))
+    annotated = present[int(areas.argmax())] if rng.random() < 0.5 else int(rng.choice(present, p=areas / areas.sum()))
     direction = 1 if rng.random() < 0.5 else -1
     reach = (max(present) - annotated) if direction > 0 else (annotated - min(present))
     if rng.random() < 0.45:  # start so that the walk runs past the end
@@ -117,14 +114,22 @@ def sample_rollout(pool: TrainingPool, rng: np.random.Generator, length: int) ->
     zs = [int(kept[n]) for n in block]
     masks = target.masks(zs)
     top, bottom, left, right = _crop_box(rng, masks.any(0), (0.3, 1.0))
-    images, regions = target.images(zs, (top, bottom, left, right)), target.regions(zs, (top, bottom, left, right))
+    images, regions = (
+        target.images(zs, (top, bottom, left, right)),
+        target.regions(zs, (top, bottom, left, right)),
+    )
     images = augment_contrast(torch.from_numpy(images), torch.from_numpy(regions), rng)
     masks = torch.from_numpy(masks[:, top:bottom, left:right].astype(np.float32))
     images, masks, shrink = _resize(images, masks, float(np.exp(rng.uniform(-0.3, 0.4))))
     images, masks = _flip(rng, images, masks)
     return RolloutEpisode(
-        images, masks, target.pixel_mm * shrink, target.slice_mm * thinning,
-        where[annotated], where[previous], [where[n] for n in steps],
+        images,
+        masks,
+        target.pixel_mm * shrink,
+        target.slice_mm * thinning,
+        where[annotated],
+        where[previous],
+        [where[n] for n in steps],
     )
 
 

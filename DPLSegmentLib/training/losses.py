@@ -50,14 +50,14 @@ def query_prototypes(features: Tensor, mask: Tensor, original: Tensor, temperatu
 
 
 def diffusion_loss(enhanced: EnhancedPrototypes, target: Tensor) -> Tensor:
-    """L_diff: squared distance on the unit sphere between every variant and the query's prototype (P, C)."""
-    return (1.0 - (enhanced.variants * target[:, None]).sum(-1)).mean()
+    """L_diff: one minus the cosine (half the squared distance) of every variant to the query's prototype (P, C)."""
+    return _mean(1.0 - (enhanced.variants * target[:, None]).sum(-1))
 
 
 def fidelity_loss(enhanced: EnhancedPrototypes, config: EnhancementConfig) -> Tensor:
     """L_fid: hinge on how far variants wanted to leave the cap, before clipping."""
     cosine = torch.cos(torch.tensor(config.cap))
-    return F.relu(cosine - enhanced.free_cosine).mean()
+    return _mean(F.relu(cosine - enhanced.free_cosine))
 
 
 def diversity_loss(enhanced: EnhancedPrototypes, closest: float = 0.995) -> Tensor:
@@ -66,4 +66,9 @@ def diversity_loss(enhanced: EnhancedPrototypes, closest: float = 0.995) -> Tens
     cosines = v @ v.transpose(1, 2)
     count = v.shape[1]
     off = ~torch.eye(count, dtype=torch.bool, device=v.device)
-    return F.relu(cosines[:, off] - closest).mean() / (1.0 - closest)
+    return _mean(F.relu(cosines[:, off] - closest)) / (1.0 - closest)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean, or zero where there are no variants (or pairs of them) to average."""
+    return values.mean() if values.numel() else values.sum()

@@ -8,6 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def _shifted(mask: Tensor, down: int, right: int) -> Tensor:
+    """A mask moved by whole pixels; zeros come in, what leaves is lost."""
+    height, width = mask.shape
+    padded = F.pad(mask, (max(right, 0), max(-right, 0), max(down, 0), max(-down, 0)))
+    top, left = max(-down, 0), max(-right, 0)
+    return padded[top : top + height, left : left + width]
+
+
 def with_errors(mask: Tensor, rng: np.random.Generator) -> Tensor:
     """A plausible wrong version of a mask (H, W): grown or shrunk, rounded off and shifted a little.
 
@@ -24,5 +32,5 @@ def with_errors(mask: Tensor, rng: np.random.Generator) -> Tensor:
     changed = torch.sigmoid((soft - float(rng.uniform(0.2, 0.75))) * 12.0)
     reach = max(1, round(0.08 * size))
     shift = tuple(int(n) for n in rng.integers(-reach, reach + 1, 2))
-    changed = torch.roll(changed, shift, dims=(0, 1))
+    changed = _shifted(changed, *shift)
     return changed if float((changed > 0.5).sum()) > 0.3 * float(mask.sum()) else mask

@@ -13,7 +13,16 @@ from ..enhancement import EnhancedPrototypes
 from ..model import DPLModel
 from ..preprocessing import neighbour_mix
 from ..similarity import SimilarityMaps
-from ..step import KIND_ANNOTATED, KIND_LAST, KIND_OLDER, Appearance, EncodedScan, Slot, StepRequest, propagate_step
+from ..step import (
+    KIND_ANNOTATED,
+    KIND_LAST,
+    KIND_OLDER,
+    Appearance,
+    EncodedScan,
+    Slot,
+    StepRequest,
+    propagate_step,
+)
 from ..window import window_around
 from .episodes import PairEpisode, RolloutEpisode
 from .losses import (
@@ -45,7 +54,12 @@ def encode(model: DPLModel, inputs: Tensor, train_backbone: bool) -> Tensor:
 
 
 def prototype_terms(
-    model: DPLModel, enhanced: EnhancedPrototypes, features: Tensor, mask: Tensor, maps: SimilarityMaps, target: Tensor
+    model: DPLModel,
+    enhanced: EnhancedPrototypes,
+    features: Tensor,
+    mask: Tensor,
+    maps: SimilarityMaps,
+    target: Tensor,
 ) -> Terms:
     """The diffusion terms for a query slice, and the segmentation loss of the similarity maps."""
     goal = query_prototypes(features, mask, enhanced.original.detach())
@@ -65,9 +79,7 @@ def rollout_terms(
     train_backbone: bool = False,
 ) -> Terms:
     """Walk the episode's steps, remembering the model's own masks."""
-    features = encode(
-        model, neighbour_mix(episode.images, episode.slice_mm, episode.pixel_mm), train_backbone
-    )
+    features = encode(model, neighbour_mix(episode.images, episode.slice_mm, episode.pixel_mm), train_backbone)
     scan = EncodedScan(episode.images, features, episode.pixel_mm, episode.slice_mm)
     small = shrink(episode.masks)
     annotated = episode.masks[episode.annotated]
@@ -117,6 +129,7 @@ def pair_terms(
     model: DPLModel, episode: PairEpisode, generator: torch.Generator, train_backbone: bool = False
 ) -> Terms:
     """Support and query as two patients: prototypes, alignment loss and dense cross matching."""
+
     def encoded(images: Tensor) -> Tensor:
         mixed = neighbour_mix(images, episode.slice_mm, episode.pixel_mm)[1:2]
         return encode(model, mixed, train_backbone)
@@ -142,7 +155,11 @@ def pair_terms(
         for images in (episode.query, episode.support)
     ]
     read = model.cross(
-        coarse(query)[0], places[0][0], coarse(support), places[1], coarse(support_mask[None, None])[None, :, 0]
+        coarse(query)[0],
+        places[0][0],
+        coarse(support),
+        places[1],
+        coarse(support_mask[None, None])[None, :, 0],
     )
     terms["cross"] = readout_loss(read, coarse(query_mask[None, None])[0])
     return terms

@@ -75,13 +75,11 @@ def pseudo_objects(
     smooth = _smooth(image, spacing)
     # Per voxel rather than per mm: thick slices would otherwise never form a border along z.
     steps = np.asarray(spacing) / min(spacing)
-    edge = np.sqrt(
-        sum((g / np.sqrt(s)) ** 2 for g, s in zip(np.gradient(smooth), steps, strict=True))
-    ).astype(np.float32)
+    edge = np.sqrt(sum((g / np.sqrt(s)) ** 2 for g, s in zip(np.gradient(smooth), steps, strict=True))).astype(
+        np.float32
+    )
     basins = sitk.GetArrayFromImage(
-        sitk.MorphologicalWatershed(
-            sitk.GetImageFromArray(edge), level=WATERSHED_LEVEL, markWatershedLine=False
-        )
+        sitk.MorphologicalWatershed(sitk.GetImageFromArray(edge), level=WATERSHED_LEVEL, markWatershedLine=False)
     )
     basins[~body] = 0
     _, regions = np.unique(basins, return_inverse=True)

@@ -45,9 +45,7 @@ def synthetic_training_scan(anatomy: Anatomy, seed: int) -> TrainingScan:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(
-        prog="python -m DPLSegmentLib.training.synthetic_cache", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m DPLSegmentLib.training.synthetic_cache", description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the .npz files")
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--first-seed", type=int, default=10_000)

@@ -27,9 +27,7 @@ def main() -> int:
     try:
         names = scan_names(arguments.data, SET)
         if arguments.support not in names:
-            raise InputError(
-                f"There is no scan '{arguments.support}' in {SET}; choose from {', '.join(names)}."
-            )
+            raise InputError(f"There is no scan '{arguments.support}' in {SET}; choose from {', '.join(names)}.")
         names.remove(arguments.support)
         support = load_scan(arguments.data, SET, arguments.support)
         segmenter = OneShotSegmenter.load(device=arguments.device, weights=arguments.weights)

@@ -75,9 +75,7 @@ def scan_names(folder: Path, set_name: str) -> list[str]:
     files = sorted((folder / set_name).glob(SETS[set_name].image))
     names = [file.name[len(before) : len(file.name) - len(after)] for file in files]
     if not names:
-        raise InputError(
-            f"No scans of {set_name} in {folder}; give the folder that contains {set_name}/ as --data."
-        )
+        raise InputError(f"No scans of {set_name} in {folder}; give the folder that contains {set_name}/ as --data.")
     return sorted(names, key=lambda name: (len(name), name))
 
 
@@ -88,14 +86,10 @@ def load_scan(folder: Path, set_name: str, name: str) -> Scan:
     reference = _read(folder / set_name / chosen.label.replace("*", name))
     truth = sitk.GetArrayFromImage(reference)
     if truth.shape != volume.array.shape:
-        raise InputError(
-            f"The label map of {set_name} {name} is not on its image's grid; get both files again."
-        )
+        raise InputError(f"The label map of {set_name} {name} is not on its image's grid; get both files again.")
     counts = np.bincount(truth.ravel())
     names = chosen.labels or _names_beside(folder / set_name)
-    present = [
-        value for value in np.flatnonzero(counts).tolist() if value and counts[value] > chosen.smallest
-    ]
+    present = [value for value in np.flatnonzero(counts).tolist() if value and counts[value] > chosen.smallest]
     return Scan(name, volume, truth, {value: names.get(value, f"label {value}") for value in present})
 
 

@@ -50,14 +50,11 @@ def annotation_of(scan: Scan, slices: Mapping[int, int]) -> np.ndarray:
     return drawn
 
 
-def organ_scores(
-    labels: np.ndarray, scan: Scan, excluded: Mapping[int, int] | None = None
-) -> dict[str, float]:
+def organ_scores(labels: np.ndarray, scan: Scan, excluded: Mapping[int, int] | None = None) -> dict[str, float]:
     """3-D Dice by organ name; each label's ``excluded`` slice (along k) does not count for it."""
     left_out = {value: [index] for value, index in (excluded or {}).items()}
     return {
-        name: dice(labels == value, scan.truth == value, left_out.get(value, ()))
-        for value, name in scan.labels.items()
+        name: dice(labels == value, scan.truth == value, left_out.get(value, ())) for value, name in scan.labels.items()
     }
 
 
@@ -80,9 +77,7 @@ def table(scores: Sequence[Score]) -> str:
     titles = list(rows[methods[0]])
     if len(organs) <= WIDEST:
         return _markdown(["method", *titles], [[method, *rows[method].values()] for method in methods])
-    return _markdown(
-        ["", *methods], [[title, *(rows[method][title] for method in methods)] for title in titles]
-    )
+    return _markdown(["", *methods], [[title, *(rows[method][title] for method in methods)] for title in titles])
 
 
 def save(path: Path, protocol: str, set_name: str, scores: Sequence[Score]) -> None:
@@ -107,9 +102,7 @@ def parser(description: str, default_set: str | None = None) -> argparse.Argumen
     made.add_argument("--limit", type=int, help="only the first so many scans")
     made.add_argument("--output", type=Path, help="JSON file for all single scores")
     made.add_argument("--device", default="cpu", help="device of the dpl method (default: cpu)")
-    made.add_argument(
-        "--weights", type=Path, help="weights file of the dpl method (default: the bundled one)"
-    )
+    made.add_argument("--weights", type=Path, help="weights file of the dpl method (default: the bundled one)")
     return made
 
 

@@ -7,8 +7,8 @@ Each label is annotated on its largest slice along the acquisition axis (the k a
            [--limit N] [--output results.json]
 
 ``growcut`` is Slicer's Grow from seeds (needs slicer-core), ``flow`` TV-L1 optical flow (needs scikit-image),
-``knn`` nearest neighbours on raw patches and position (needs scipy): ``pip install ".[benchmark]"``. The baselines
-segment each label by itself; "labels alone" is their mean Dice before conflicts between labels are resolved.
+``knn`` nearest neighbours on raw patches and position (needs scipy): ``pip install ".[benchmark]"``. The
+baselines segment each label by itself; "labels alone" is their mean Dice before conflicts are resolved.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BASELINES = {
     "flow": "baselines.optical_flow",
     "knn": "baselines.nearest_neighbours",
 }
-# (scan, annotated slice of each label) -> (label map, mean Dice of the labels each by itself where that exists)
+# (scan, annotated slice of each label) -> (label map, mean Dice of its labels alone, for baselines)
 Method = Callable[[Scan, dict[int, int]], tuple[np.ndarray, float | None]]
 
 

@@ -57,9 +57,7 @@ CASES = {"small": Case((256, 256, 36), 25.0, 3.0), "large": Case((512, 512, 129)
 def main() -> int:
     """Measure the chosen cases and print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument(
-        "--cases", default="small,large", help="comma-separated, of small, large (default: both)"
-    )
+    options.add_argument("--cases", default="small,large", help="comma-separated, of small, large (default: both)")
     options.add_argument("--weights", type=Path, help="weights file (default: the bundled one)")
     options.add_argument("--output", type=Path, help="JSON file for the figures")
     arguments = options.parse_args()
@@ -72,13 +70,9 @@ def main() -> int:
     for cost in costs:
         case = CASES[cost.case]
         size = " x ".join(map(str, case.size))
-        print(
-            f"| {size} | {cost.seconds:.1f} | {case.seconds:g} | {cost.gibibytes:.2f} | {case.gibibytes:g} |"
-        )
+        print(f"| {size} | {cost.seconds:.1f} | {case.seconds:g} | {cost.gibibytes:.2f} | {case.gibibytes:g} |")
     if arguments.output:
-        arguments.output.write_text(
-            json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", encoding="utf-8"
-        )
+        arguments.output.write_text(json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", encoding="utf-8")
     return 0 if all(cost.within_limits for cost in costs) else 1
 
 
@@ -130,9 +124,7 @@ def write_case(size: tuple[int, int, int], scan_path: Path, annotation_path: Pat
 
 def _resampled(image: sitk.Image, size: tuple[int, int, int], interpolator: int) -> sitk.Image:
     """The same field of view on a grid of ``size`` voxels."""
-    spacing = [
-        old * step / new for old, step, new in zip(image.GetSize(), image.GetSpacing(), size, strict=True)
-    ]
+    spacing = [old * step / new for old, step, new in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
     return sitk.Resample(
         image, size, sitk.Transform(), interpolator, image.GetOrigin(), spacing, image.GetDirection(), 0.0
     )

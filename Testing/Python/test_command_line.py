@@ -120,9 +120,7 @@ def test_scans_that_cannot_be_used_are_refused(case, capfd, tmp_path, role, kind
 
 
 @pytest.mark.parametrize("role", ["support", "annotation", "query"])
-@pytest.mark.parametrize(
-    "name", ["missing.nrrd", "text.nrrd", "text.nii.gz", "text.mha", "text.jpg", "folder"]
-)
+@pytest.mark.parametrize("name", ["missing.nrrd", "text.nrrd", "text.nii.gz", "text.mha", "text.jpg", "folder"])
 def test_files_that_are_missing_damaged_or_of_another_kind_are_refused(case, capfd, tmp_path, role, name):
     path = tmp_path / name
     if name == "folder":
@@ -202,9 +200,7 @@ def test_help_and_bad_input_do_not_wait_for_torch():
         " main('segment --support a.nrrd --annotation b.nrrd --output c.nrrd'.split())];"
         "assert codes == [0, 0, 2], codes; assert 'torch' not in sys.modules"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     for option in ("--support", "--query", "--uncertainty", "--quiet"):
         assert option in done.stdout
@@ -231,9 +227,7 @@ def test_a_segmentation_lies_on_the_grid_of_the_query_with_names_and_colours(cas
     assert image.GetSize() == query.GetSize()
     np.testing.assert_allclose(image.GetOrigin(), query.GetOrigin(), atol=1e-5)
     np.testing.assert_allclose(image.GetDirection(), query.GetDirection(), atol=1e-6)
-    fields = {
-        key: image.GetMetaData(f"Segment0_{key}") for key in ("ID", "Name", "Color", "Tags", "LabelValue")
-    }
+    fields = {key: image.GetMetaData(f"Segment0_{key}") for key in ("ID", "Name", "Color", "Tags", "LabelValue")}
     assert fields == {"ID": "A7", "Name": "größe", "Color": "0.1 0.5 0.25", "Tags": "x:y|", "LabelValue": "4"}
     labels = sitk.GetArrayFromImage(image)
     assert set(np.unique(labels)) <= {0, 4, 300} and (labels[8] == 4).any()
@@ -277,7 +271,13 @@ def test_the_demo_writes_everything_and_prints_dice(tmp_path):
     folder = tmp_path / "new" / "demo"
     done = run("demo", "--output", folder)
     assert done.returncode == 0, done.stderr
-    images = "annotation.seg.nrrd scan.nii.gz segmentation.seg.nrrd truth.nii.gz uncertainty.nii.gz".split()
+    images = [
+        "annotation.seg.nrrd",
+        "scan.nii.gz",
+        "segmentation.seg.nrrd",
+        "truth.nii.gz",
+        "uncertainty.nii.gz",
+    ]
     assert sorted(file.name for file in folder.iterdir()) == sorted([*images, "picture.png", "report.json"])
     scores = json.loads((folder / "report.json").read_text(encoding="utf-8"))["dice"]
     assert np.mean(list(scores.values())) > 0.7

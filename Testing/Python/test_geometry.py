@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from DPLSegmentLib.errors import InputError
 from DPLSegmentLib.geometry import Volume, matching_slice_axis, slice_frame, world_axes
 
-REORIENTATIONS = [
-    (order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)
-]
+REORIENTATIONS = [(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
 
 
 def reoriented(volume: Volume, order: tuple[int, ...], flips: tuple[bool, ...]) -> Volume:
@@ -86,9 +84,7 @@ def test_a_frame_is_exactly_invertible_and_keeps_track_of_slices(volume, axis):
     for index in range(volume.shape_ijk[axis]):
         own = np.take(volume.array, index, axis=2 - axis)
         assert frame.ijk_index(frame.slice_index(index)) == index
-        np.testing.assert_array_equal(
-            np.sort(stack[frame.slice_index(index)], axis=None), np.sort(own, axis=None)
-        )
+        np.testing.assert_array_equal(np.sort(stack[frame.slice_index(index)], axis=None), np.sort(own, axis=None))
 
 
 def test_axial_slices_have_anterior_on_top_and_the_patients_left_on_the_right():

@@ -140,8 +140,7 @@ def test_metrics_are_symmetric_and_do_not_depend_on_the_axis_order(seed, order, 
     random = np.random.default_rng(seed)
     a, b = (random.random((4, 5, 6)) < 0.4 for _ in range(2))
     turned = [
-        np.transpose(mask, order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-        for mask in (a, b)
+        np.transpose(mask, order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)] for mask in (a, b)
     ]
     spacing = [SPACING[axis] for axis in order]
     assert dice(a, b) == dice(b, a) == dice(*turned)

@@ -64,9 +64,7 @@ def test_organs_begin_and_end_at_different_slices(anatomies):
 def test_air_surrounds_the_body_and_ct_values_tell_tissues_apart(anatomies):
     anatomy = anatomies[0]
     image = render(anatomy, 0, "ct")
-    kinds = np.array(["outside"] + [anatomy.kinds[i] for i in range(1, max(anatomy.kinds) + 1)])[
-        anatomy.labels
-    ]
+    kinds = np.array(["outside"] + [anatomy.kinds[i] for i in range(1, max(anatomy.kinds) + 1)])[anatomy.labels]
     mean = {kind: image[kinds == kind].mean() for kind in ("outside", "fat", "muscle", "bone")}
     assert mean["outside"] < -900 < mean["fat"] < 0 < mean["muscle"] < mean["bone"]
 

@@ -21,11 +21,10 @@ NEIGHBOURS = 9
 # Squared distance in mm^2 that costs as much as a mean squared difference of 1 (the whole grey range) over
 # the patch.
 POSITION_SCALE = 120.0**2
+UNLIKE = 0.03  # a neighbour that costs more says nothing: the pixel shows something the memory does not know
 
 
-def scores(
-    image: np.ndarray, spacing: Sequence[float], annotation: SlicesOfLabels
-) -> Iterator[tuple[int, np.ndarray]]:
+def scores(image: np.ndarray, spacing: Sequence[float], annotation: SlicesOfLabels) -> Iterator[tuple[int, np.ndarray]]:
     """Scores of each label; the call is described in :mod:`baselines`."""
     pictures = scaled(image)
     pixel = np.asarray(spacing[1:], dtype=np.float64)
@@ -84,9 +83,7 @@ def _vote(
     def patches(index: int, row: int, column: int) -> np.ndarray:
         """The window of a slice, shifted by an offset and wider by half a patch, from the padded volume."""
         rows = slice(window[0].start + border[0] + row - half, window[0].stop + border[0] + row + half)
-        columns = slice(
-            window[1].start + border[1] + column - half, window[1].stop + border[1] + column + half
-        )
+        columns = slice(window[1].start + border[1] + column - half, window[1].stop + border[1] + column + half)
         return wide[index, rows, columns]
 
     query = patches(target, 0, 0)
@@ -97,13 +94,12 @@ def _vote(
     for index, mask in memory:
         labels = np.pad(mask, [(b, b) for b in border])
         for row, column in offsets:
-            difference = uniform_filter((query - patches(index, row, column)) ** 2, PATCH)[
-                half:-half, half:-half
-            ]
+            difference = uniform_filter((query - patches(index, row, column)) ** 2, PATCH)[half:-half, half:-half]
             away = (row * pixel[0]) ** 2 + (column * pixel[1]) ** 2
             costs[entry] = difference + away / POSITION_SCALE
             top, left = window[0].start + border[0] + row, window[1].start + border[1] + column
             votes[entry] = labels[top : top + size[0], left : left + size[1]] > 0.5
             entry += 1
     nearest = np.argpartition(costs, NEIGHBOURS, axis=0)[:NEIGHBOURS]
-    return np.take_along_axis(votes, nearest, axis=0).mean(axis=0, dtype=np.float32)
+    alike = np.take_along_axis(costs, nearest, axis=0) < UNLIKE
+    return (np.take_along_axis(votes, nearest, axis=0) & alike).mean(axis=0, dtype=np.float32)

@@ -20,9 +20,7 @@ from .outward import outward, scaled
 UNEXPLAINED = 0.1  # share of the scan's grey range (1st to 99th percentile)
 
 
-def scores(
-    image: np.ndarray, spacing: Sequence[float], annotation: SlicesOfLabels
-) -> Iterator[tuple[int, np.ndarray]]:
+def scores(image: np.ndarray, spacing: Sequence[float], annotation: SlicesOfLabels) -> Iterator[tuple[int, np.ndarray]]:
     """Scores of each label; the call is described in :mod:`baselines`. ``spacing`` is not used."""
     pictures = scaled(image)
     rows, columns = np.mgrid[: image.shape[1], : image.shape[2]].astype(np.float32)
@@ -38,9 +36,7 @@ def scores(
         shift = flow(target, source)
         came_from = [rows + shift[0], columns + shift[1]]
         warped = map_coordinates(previous, came_from, order=1, mode="constant")
-        residual = np.abs(
-            map_coordinates(pictures[source], came_from, order=1, mode="nearest") - pictures[target]
-        )
+        residual = np.abs(map_coordinates(pictures[source], came_from, order=1, mode="nearest") - pictures[target])
         warped[residual > UNEXPLAINED] = 0
         return warped
 

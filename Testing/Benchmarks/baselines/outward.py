@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+SOFT_TISSUE = (-160.0, 240.0)  # HU
+AIR = -500.0  # HU
+
 
 def outward(
     shape: tuple[int, int, int],
@@ -32,6 +35,10 @@ def outward(
 
 
 def scaled(image: np.ndarray) -> np.ndarray:
-    """Float32 image with its 1st to 99th percentile mapped to 0 to 1 and clipped there."""
-    low, high = np.percentile(image, (1, 99))
+    """Float32 image with its window mapped to 0 to 1 and clipped there.
+
+    The window is the usual one for soft tissue on CT in HU (known by its air far below 0), where percentiles
+    would leave organs hardly different from one another, and the 1st to 99th percentile on all other scans.
+    """
+    low, high = SOFT_TISSUE if image.min() <= AIR else np.percentile(image, (1, 99))
     return np.clip((image - low) / max(high - low, 1e-12), 0, 1).astype(np.float32)
