@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -12,3 +14,9 @@ class InputError(ValueError):
 
 class Cancelled(Exception):
     """Raised when ``should_cancel()`` returned true; nothing has been changed."""
+
+
+def stop_if(should_cancel: Callable[[], bool] | None) -> None:
+    """Raise :class:`Cancelled` if the caller wants to stop."""
+    if should_cancel is not None and should_cancel():
+        raise Cancelled("The segmentation was cancelled.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .errors import Cancelled
+from .errors import stop_if
 from .model import DPLModel
 from .similarity import SimilarityMaps
 from .step import (
@@ -216,8 +216,7 @@ def propagate(
             break
         width = len(active[0].slots())
         batch = [track for track in active if len(track.slots()) == width][:BATCH]
-        if should_cancel is not None and should_cancel():
-            raise Cancelled("The segmentation was cancelled.")
+        stop_if(should_cancel)
         _advance(model, scan, batch, claims)
         if progress is not None:
             left = sum(abs(track.stop - track.last.index) - 1 for track in tracks if not track.done)

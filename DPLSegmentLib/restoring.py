@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .annotation import Annotation
-from .errors import Cancelled
+from .errors import stop_if
 from .propagation import LabelResult
 from .scan import PreparedScan, take_slice
 from .similarity import SimilarityMaps
@@ -49,9 +49,9 @@ def restore(
             for place in places:
                 drawn.setdefault(frame.slice_index(place), []).append(label)
     for index in range(shape[0]):
-        if should_cancel is not None and should_cancel():
-            raise Cancelled("The segmentation was cancelled.")
-        present = [label for label, result in results.items() if index in result.probability]
+        stop_if(should_cancel)
+        here = drawn.get(index, [])
+        present = [label for label, result in results.items() if index in result.probability and label not in here]
         if present:
             maps = torch.stack([results[label].probability[index].float() for label in present])
             probability = grid.to_slices(maps)
@@ -66,9 +66,8 @@ def restore(
             spread = grid.to_slices((spread * near).amax(0, keepdim=True))[0]
             sure = (1.0 - 4.0 * best * (1.0 - best)).clamp(0.0, 1.0) * (1.0 - 2.0 * spread).clamp(0.0, 1.0)
             uncertainty[index] = (1.0 - sure).cpu().numpy()
-        for label in drawn.get(index, ()):
+        for label in here:
             mask = take_slice(annotation.masks[label], frame, index)
-            labels[index][(labels[index] == label) & ~mask] = 0
             labels[index][mask] = label
             uncertainty[index][mask] = 0.0
     return frame.invert(labels), frame.invert(uncertainty)

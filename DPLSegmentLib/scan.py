@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .devices import release
-from .errors import Cancelled
+from .errors import stop_if
 from .geometry import SliceFrame, Volume, slice_frame
 from .model import DPLModel
 from .preprocessing import NetworkGrid, intensity_map, neighbour_mix, network_grid
@@ -105,8 +105,8 @@ class ScanPreparer:
         for index in range(shape[0]):
             plane = mapping(take_slice(volume.array, frame, index))
             images[index] = grid.to_network(torch.from_numpy(plane)[None])[0]
-            if index % 16 == 0 and should_cancel is not None and should_cancel():
-                raise Cancelled("The segmentation was cancelled.")
+            if index % 16 == 0:
+                stop_if(should_cancel)
         images = images.clamp_(0.0, 1.0).to(self.device)
         features = self._encode(images, frame.spacing[0], grid.pixel_mm, progress, should_cancel)
         encoded = EncodedScan(images, features, grid.pixel_mm, frame.spacing[0])
@@ -132,14 +132,13 @@ class ScanPreparer:
         )
         start = 0
         while start < count:
-            if should_cancel is not None and should_cancel():
-                raise Cancelled("The segmentation was cancelled.")
+            stop_if(should_cancel)
             stop = min(start + self.chunk, count)
             low, high = max(0, start - 1), min(count, stop + 1)
             mixed = neighbour_mix(images[low:high], slice_mm, pixel_mm)[start - low : stop - low]
             try:
                 features[start:stop] = self.model.encoder(mixed).half()
-            except torch.OutOfMemoryError:
+            except torch.cuda.OutOfMemoryError:
                 if self.chunk == 1:
                     raise
                 self.chunk //= 2

@@ -117,11 +117,11 @@ class OneShotSegmenter:
         volume.validate()
         annotation = interpret_annotation(labels, volume, slice_axis, slice_index)
         check_memory([volume.array.shape], len(annotation.masks))
+        part = ProgressPart(progress)
         self._attempt(
-            lambda: self._preparer.prepare(
-                volume, annotation.slice_axis, progress=progress, should_cancel=should_cancel
-            )
+            lambda: self._preparer.prepare(volume, annotation.slice_axis, progress=part, should_cancel=should_cancel)
         )
+        part(1.0, "support ready")
         self._support = (volume, annotation)
 
     def segment(
@@ -152,40 +152,36 @@ class OneShotSegmenter:
             query.validate()
             check_memory([volume.array.shape, query.array.shape], len(annotation.masks))
         same = query is None or query is volume or volume_digest(query) == volume_digest(volume)
-        return self._attempt(lambda: self._segment(None if same else query, ProgressPart(progress), should_cancel))
+        part = ProgressPart(progress)
+        return self._attempt(lambda: self._segment(None if same else query, part, should_cancel))
 
     def _segment(
         self, query: Volume | None, progress: ProgressPart, should_cancel: ShouldCancel | None
     ) -> SegmentationResult:
         volume, annotation = self._support
         started = time.perf_counter()
-        with reproducible():
-            encoding = progress.part(0.0, 0.3 if query is None else 0.2)
-            scan = self._preparer.prepare(volume, annotation.slice_axis, progress=encoding, should_cancel=should_cancel)
-            support = Support.prepare(volume, annotation, scan)
-            target = scan
-            if query is not None:
-                target = self._preparer.prepare(
-                    query,
-                    matching_slice_axis(query, volume, annotation.slice_axis),
-                    scan.encoded.pixel_mm,
-                    progress=progress.part(0.2, 0.4),
-                    should_cancel=should_cancel,
-                )
-            encoded = time.perf_counter()
-            prototypes = {
-                label: enhanced_prototypes(self._model, support, label, self.seed) for label in annotation.masks
-            }
-            if query is None:
-                results, maps = self._same_scan(support, prototypes, progress.part(0.3, 0.95), should_cancel)
-            else:
-                results, maps = transfer(
-                    self._model, support, prototypes, target, progress.part(0.4, 0.95), should_cancel
-                )
-            matched = time.perf_counter()
-            labels, uncertainty = restore(
-                target, results, maps, annotation if query is None else None, should_cancel=should_cancel
+        encoding = progress.part(0.0, 0.3 if query is None else 0.2)
+        scan = self._preparer.prepare(volume, annotation.slice_axis, progress=encoding, should_cancel=should_cancel)
+        support = Support.prepare(volume, annotation, scan)
+        target = scan
+        if query is not None:
+            target = self._preparer.prepare(
+                query,
+                matching_slice_axis(query, volume, annotation.slice_axis),
+                scan.encoded.pixel_mm,
+                progress=progress.part(0.2, 0.4),
+                should_cancel=should_cancel,
             )
+        encoded = time.perf_counter()
+        prototypes = {label: enhanced_prototypes(self._model, support, label, self.seed) for label in annotation.masks}
+        if query is None:
+            results, maps = self._same_scan(support, prototypes, progress.part(0.3, 0.95), should_cancel)
+        else:
+            results, maps = transfer(self._model, support, prototypes, target, progress.part(0.4, 0.95), should_cancel)
+        matched = time.perf_counter()
+        labels, uncertainty = restore(
+            target, results, maps, annotation if query is None else None, should_cancel=should_cancel
+        )
         seconds = {
             "encoding": encoded - started,
             "matching": matched - encoded,
@@ -204,9 +200,10 @@ class OneShotSegmenter:
         self, support: Support, prototypes: dict, progress: ProgressPart, should_cancel: ShouldCancel | None
     ) -> tuple[dict[int, LabelResult], dict[int, SimilarityMaps]]:
         scan: PreparedScan = support.scan
-        maps = {label: similarity_maps(self._model, part, scan.encoded) for label, part in prototypes.items()}
+        maps = similarity_maps(self._model, prototypes, scan.encoded, progress.part(0.0, 0.2), should_cancel)
         tasks = {label: LabelTask(support.masks[label], maps[label]) for label in prototypes}
-        return propagate(self._model, scan.encoded, tasks, progress=progress, should_cancel=should_cancel), maps
+        walk = progress.part(0.2, 1.0)
+        return propagate(self._model, scan.encoded, tasks, progress=walk, should_cancel=should_cancel), maps
 
     def _use(self, device: torch.device) -> None:
         self._device = device
@@ -216,8 +213,9 @@ class OneShotSegmenter:
     def _attempt(self, work: Callable[[], Any]) -> Any:
         """Do the work; on a GPU without enough memory, do it again on the CPU and say so."""
         try:
-            return work()
-        except torch.OutOfMemoryError:
+            with reproducible():
+                return work()
+        except torch.cuda.OutOfMemoryError:
             if self._device.type == "cpu":
                 raise
             if self.message is not None:
@@ -225,7 +223,8 @@ class OneShotSegmenter:
             previous = self._device
             self._use(torch.device("cpu"))
             release(previous)
-            return work()
+            with reproducible():
+                return work()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +12,10 @@ from torch.nn import functional as F
 from .annotation import Annotation
 from .encoder import FEATURE_STRIDE
 from .enhancement import EnhancedPrototypes
+from .errors import stop_if
 from .geometry import Volume
 from .model import DPLModel, SupportPrototypes
+from .progress_parts import ProgressPart
 from .scan import PreparedScan, canonical_digest
 from .similarity import SimilarityMaps
 from .step import EncodedScan
@@ -22,13 +25,15 @@ from .step import EncodedScan
 class Support:
     """What ``set_support`` keeps.
 
-    ``masks``: label -> {slice index in the frame: (H, W) mask on the network grid}.
+    ``masks``: label -> {slice index in the frame: (H, W) mask on the network grid}; ``digest`` identifies what the
+    network sees of the scan, the same for every orientation of it.
     """
 
     volume: Volume
     annotation: Annotation
     scan: PreparedScan
     masks: dict[int, dict[int, torch.Tensor]]
+    digest: str
 
     @classmethod
     def prepare(cls, volume: Volume, annotation: Annotation, scan: PreparedScan) -> Support:
@@ -40,7 +45,7 @@ class Support:
             }
             for label, places in annotation.slices.items()
         }
-        return cls(volume, annotation, scan, masks)
+        return cls(volume, annotation, scan, masks, canonical_digest(scan))
 
 
 def noise_generator(seed: int, label: int, support_digest: str) -> torch.Generator:
@@ -53,7 +58,7 @@ def noise_generator(seed: int, label: int, support_digest: str) -> torch.Generat
 def enhanced_prototypes(model: DPLModel, support: Support, label: int, seed: int) -> SupportPrototypes:
     """Prototypes of one label, pooled and enhanced on every annotated slice and taken together."""
     scan = support.scan.encoded
-    generator = noise_generator(seed, label, canonical_digest(support.scan))
+    generator = noise_generator(seed, label, support.digest)
     parts = []
     for index, mask in sorted(support.masks[label].items()):
         small = F.avg_pool2d(mask[None, None], FEATURE_STRIDE)[0, 0]
@@ -76,13 +81,28 @@ def enhanced_prototypes(model: DPLModel, support: Support, label: int, seed: int
 
 @torch.inference_mode()
 def similarity_maps(
-    model: DPLModel, prototypes: SupportPrototypes, scan: EncodedScan, chunk: int = 8
-) -> SimilarityMaps:
-    """Prototype similarity over all slices of a scan."""
-    logits, spreads = [], []
-    for start in range(0, len(scan.features), chunk):
-        features = scan.features[start : start + chunk].float()
-        maps = model.similarity(features, prototypes.enhanced, prototypes.pooled.background)
-        logits.append(maps.logit)
-        spreads.append(maps.spread)
-    return SimilarityMaps(torch.cat(logits), torch.cat(spreads))
+    model: DPLModel,
+    prototypes: Mapping[int, SupportPrototypes],
+    scan: EncodedScan,
+    progress: ProgressPart,
+    should_cancel: Callable[[], bool] | None,
+    chunk: int = 8,
+) -> dict[int, SimilarityMaps]:
+    """Prototype similarity of every label over all slices of a scan.
+
+    Raises:
+        Cancelled: ``should_cancel()`` returned true; it is asked for every few slices.
+    """
+    found = {}
+    count = len(scan.features)
+    for number, (label, part) in enumerate(prototypes.items()):
+        logits, spreads = [], []
+        for start in range(0, count, chunk):
+            stop_if(should_cancel)
+            features = scan.features[start : start + chunk].float()
+            maps = model.similarity(features, part.enhanced, part.pooled.background)
+            logits.append(maps.logit)
+            spreads.append(maps.spread)
+            progress((number + (start + len(features)) / count) / len(prototypes), "comparing with the prototypes")
+        found[label] = SimilarityMaps(torch.cat(logits), torch.cat(spreads))
+    return found

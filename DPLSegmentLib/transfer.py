@@ -17,7 +17,7 @@ from .alignment import SliceAlignment, align_slices
 from .components import largest_component
 from .cross_matching import STRIDE, body_coordinates
 from .encoder import FEATURE_STRIDE
-from .errors import Cancelled
+from .errors import stop_if
 from .model import DPLModel, SupportPrototypes
 from .progress_parts import ProgressPart
 from .propagation import LabelResult, LabelTask, propagate
@@ -69,8 +69,7 @@ def look_up(
     sides = tuple(length // (FEATURE_STRIDE * STRIDE) for length in query.images.shape[-2:])
     found = {label: torch.zeros(count, *sides, device=query.images.device) for label in labels}
     for index in range(count):
-        if should_cancel is not None and should_cancel():
-            raise Cancelled("The segmentation was cancelled.")
+        stop_if(should_cancel)
         place = alignment.support_index(index, query, support)
         chosen = references(place, support)
         if not chosen:
@@ -120,12 +119,12 @@ def transfer(
         Probabilities per label on the query's network grid, and the prototype similarity maps of the query.
     """
     source, query = support.scan.encoded, target.encoded
-    own = {label: similarity_maps(model, part, source) for label, part in prototypes.items()}
+    own = similarity_maps(model, prototypes, source, progress.part(0.0, 0.1), should_cancel)
     tasks = {label: LabelTask(support.masks[label], own[label]) for label in prototypes}
-    masks = propagate(model, source, tasks, progress=progress.part(0.0, 0.35), should_cancel=should_cancel)
+    masks = propagate(model, source, tasks, progress=progress.part(0.1, 0.35), should_cancel=should_cancel)
     alignment = align_slices(query, source)
-    maps = {label: similarity_maps(model, part, query) for label, part in prototypes.items()}
-    prior = look_up(model, query, source, masks, maps, alignment, progress.part(0.35, 0.6), should_cancel)
+    maps = similarity_maps(model, prototypes, query, progress.part(0.35, 0.45), should_cancel)
+    prior = look_up(model, query, source, masks, maps, alignment, progress.part(0.45, 0.6), should_cancel)
     size = query.images.shape[-2:]
     fine, anchors = {}, {}
     for label, probability in prior.items():

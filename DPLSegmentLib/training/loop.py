@@ -30,7 +30,7 @@ SHARES = {"ct": 0.35, "headneck": 0.05, "labelled": 0.15, "synthetic": 0.45}
 class TrainingConfig:
     """Settings of a training run."""
 
-    updates: int = 3000
+    updates: int = 850
     rollouts: int = 3  # episodes per process and update
     pairs: int = 1
     length: int = 5
