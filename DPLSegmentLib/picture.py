@@ -13,6 +13,7 @@ from .annotation import Annotation
 from .errors import InputError
 from .geometry import SliceFrame, Volume
 from .pending import PendingFiles
+from .preprocessing import intensity_map
 from .segments import Segment, completed
 
 _COLUMNS, _ROWS = 4, 2
@@ -33,14 +34,14 @@ def write_picture(
     """Write eight slices of ``volume`` as a PNG: the annotation filled in on its slice, then the result
     outlined.
 
+    Grey values are those the network sees, so that soft tissue shows in a CT without choosing a window.
     ``labels`` is (k, j, i) on the volume's grid; ``frame`` is the volume's frame for the annotation's slice
     axis. The first panel is the slice with the largest annotated area, the others are spread evenly over the
     segmented slices. Raises InputError when the file cannot be written.
     """
     colors = _colors(segments, labels, annotation)
     image, result = frame.apply(volume.array).astype(np.float32), frame.apply(labels)
-    low, high = np.percentile(image, (1, 99.5))
-    grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    grey = intensity_map(image)(image)
     drawn = np.zeros(result.shape, dtype=result.dtype)
     for value, mask in annotation.masks.items():
         drawn[frame.apply(mask)] = value
@@ -80,7 +81,11 @@ def _panel(
     """One slice (row, column) as an RGB panel of square pixels, float in [0, 1]."""
     grey = _enlarged(grey, spacing, sitk.sitkLinear)
     labels = _enlarged(labels, spacing, sitk.sitkNearestNeighbor)
-    outline = sitk.GetArrayFromImage(sitk.LabelContour(sitk.GetImageFromArray(labels), False))
+    # Two pixels wide: the part of each label that an erosion by two takes away.
+    image = sitk.GetImageFromArray(labels)
+    inner = sitk.GetArrayFromImage(sitk.LabelContour(image, False)) > 0
+    rest = sitk.GetImageFromArray(np.where(inner, 0, labels))
+    outline = np.where(inner, labels, sitk.GetArrayFromImage(sitk.LabelContour(rest, False)))
     panel = np.repeat(grey[..., None], 3, axis=2)
     for value in np.unique(labels[labels > 0]):
         if filled:

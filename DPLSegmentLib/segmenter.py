@@ -19,13 +19,14 @@ from .errors import InputError
 from .geometry import Volume, matching_slice_axis
 from .model import DPLModel
 from .progress_parts import ProgressPart
-from .propagation import LabelResult, LabelTask, propagate
+from .propagation import LabelResult, propagate
 from .report import make_report
 from .resources import check_memory
 from .restoring import restore
 from .scan import PreparedScan, ScanPreparer, volume_digest
 from .similarity import SimilarityMaps
 from .support import Support, enhanced_prototypes, similarity_maps
+from .tracks import LabelTask
 from .transfer import transfer
 
 Progress = Callable[[float, str], None]

@@ -20,11 +20,12 @@ from .encoder import FEATURE_STRIDE
 from .errors import stop_if
 from .model import DPLModel, SupportPrototypes
 from .progress_parts import ProgressPart
-from .propagation import LabelResult, LabelTask, propagate
+from .propagation import LabelResult, propagate
 from .scan import PreparedScan
 from .similarity import SimilarityMaps
 from .step import EncodedScan
 from .support import Support, similarity_maps
+from .tracks import LabelTask
 
 REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from .encoder import FEATURE_STRIDE
 from .resampling import read_grid
 
-MARGIN = 1.9  # window side over object side
-MIN_SIDE = 40  # network pixels
+MARGIN = 1.6  # window side over object side
+MIN_SIDE = 32  # network pixels
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def window_around(mask: Tensor, *, smallest: int = MIN_SIDE) -> Window | None:
         return None
     top, left, bottom, right = box
     extent = max(bottom - top, right - left)
-    side = max(round(MARGIN * extent), extent + 24, smallest)
+    side = max(round(MARGIN * extent), extent + 16, smallest)
     side = min(side, max(max(mask.shape), extent + 8))
     return Window((top + bottom - side) // 2, (left + right - side) // 2, side)
 

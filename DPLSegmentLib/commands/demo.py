@@ -20,6 +20,8 @@ from ..segments import Segment, generated_segment
 from ..writing import write_json, write_labels, write_scalar
 
 _SEED = 1
+# What a user would paint; each is the structure of that name with its parts (a kidney's medulla and sinus).
+_ORGANS = ("liver", "spleen", "right kidney", "left kidney", "gallbladder", "pancreas", "aorta")
 _PICTURE = "picture.png"
 
 
@@ -74,10 +76,14 @@ def _generated_scan() -> tuple[Volume, np.ndarray, list[Segment]]:
     from ..synthetic import generate_scan
 
     scan = generate_scan(_SEED)
-    labels = np.asarray(scan.label_volume.array)
-    truth = np.where(np.isin(labels, scan.organs), labels, 0).astype(np.uint16)
-    organs = [int(value) for value in scan.organs if (truth == value).any()]
-    segments = [replace(generated_segment(value), name=scan.names[value]) for value in organs]
+    parts = np.asarray(scan.label_volume.array)
+    truth = np.zeros(parts.shape, np.uint16)
+    segments = []
+    for value, name in enumerate(_ORGANS, start=1):
+        members = [label for label, part in scan.names.items() if part == name or part.startswith(f"{name} ")]
+        truth[np.isin(parts, members)] = value
+        if (truth == value).any():
+            segments.append(replace(generated_segment(value), name=name))
     return replace(scan.volume, name="generated scan"), truth, segments
 
 

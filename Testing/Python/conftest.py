@@ -20,10 +20,10 @@ settings.load_profile("default")
 
 @pytest.fixture(scope="session", autouse=True)
 def two_threads() -> None:
-    """Keep torch at two threads: tests run the same on a small machine as on a large one."""
+    """At most two threads, and fewer where OMP_NUM_THREADS asks for fewer: threads that wait for a core cost much."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
 
 
 @pytest.fixture(scope="session")
