@@ -40,7 +40,10 @@ class PreparedScan:
         """A volume-shaped (k, j, i) mask's slice ``index`` (of the frame) on the network grid, (H, W) in [0, 1]."""
         plane = take_slice(mask, self.frame, index).astype(np.float32)
         device = self.encoded.images.device
-        return self.grid.to_network(torch.from_numpy(plane)[None].to(device))[0].clamp(0.0, 1.0)
+        shrunk = self.grid.to_network(torch.from_numpy(plane)[None].to(device))[0].clamp(0.0, 1.0)
+        peak = float(shrunk.max())
+        # A structure thinner than a network pixel would otherwise fall below one half everywhere and be lost.
+        return shrunk / peak if 0.0 < peak < 0.9 else shrunk
 
 
 def take_slice(array: np.ndarray, frame: SliceFrame, index: int) -> np.ndarray:

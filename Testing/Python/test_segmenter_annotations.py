@@ -145,3 +145,16 @@ def test_bad_input_is_refused_in_one_sentence_and_the_support_before_stays(segme
 def test_without_a_support_there_is_nothing_to_segment(scan):
     with pytest.raises(InputError, match="support"):
         OneShotSegmenter.load(device="cpu").segment(scan[0])
+
+
+def test_a_structure_thinner_than_a_network_pixel_is_not_lost_before_the_walk_begins(segmenter):
+    array = np.random.default_rng(0).normal(50.0, 3.0, (5, 512, 512)).astype(np.float32)
+    truth = np.zeros(array.shape, np.uint16)
+    truth[:, 200:202, 301] = 1  # two voxels, half a network pixel
+    array[truth == 1] = 400.0
+    volume = Volume(array, np.diag([-0.5, -0.5, 2.0, 1.0]))
+    drawn = np.where(np.arange(5)[:, None, None] == 2, truth, 0)
+    result = segmented(segmenter, volume, drawn)
+    assert np.array_equal(result.labels[2], truth[2])
+    scan = segmenter._preparer.prepare(volume, 2)
+    assert float(scan.network_mask(drawn == 1, 2).max()) == 1.0
