@@ -71,7 +71,7 @@ def _resize(images: Tensor, masks: Tensor, factor: float) -> tuple[Tensor, Tenso
     size = tuple(max(48, -(-round(length * factor) // MULTIPLE) * MULTIPLE) for length in (height, width))
     images = F.interpolate(images[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
     masks = F.interpolate(masks[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
-    return images, masks.clamp(0.0, 1.0), height / size[0]
+    return images.clamp(0.0, 1.0), masks.clamp(0.0, 1.0), height / size[0]
 
 
 def _flip(rng: np.random.Generator, *stacks: Tensor) -> list[Tensor]:
