@@ -8,7 +8,6 @@ every convolution is cheaper.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -124,8 +123,3 @@ class Encoder(nn.Module):
             projected = sample_level(lateral(level * scale), stride, FEATURE_STRIDE, (height, width))
             fused = projected if fused is None else fused + projected
         return self.output(fused + F.relu(self.smooth(fused)))
-
-
-def encoder_input(previous: Tensor, current: Tensor, following: Tensor) -> Tensor:
-    """Stack (B, H, W) slices into the (B, 3, H, W) input of :class:`Encoder`."""
-    return torch.stack([previous, current, following], dim=1)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from DPLSegmentLib.encoder import LEVEL_CHANNELS, LEVEL_STRIDES, Backbone, Encoder, SameConv2d, encoder_input
+from DPLSegmentLib.encoder import LEVEL_CHANNELS, LEVEL_STRIDES, Backbone, Encoder, SameConv2d
 from DPLSegmentLib.training.imagenet import BATCH_NORM_EPSILON, fold, load_imagenet
 
 
@@ -52,15 +52,15 @@ def test_the_encoder_gives_one_map_at_stride_four_whatever_the_batch():
     encoder = Encoder(64).eval()
     slices = torch.rand(3, 64, 96)
     with torch.no_grad():
-        features = encoder(encoder_input(slices, slices, slices))
-        alone = encoder(encoder_input(slices[1:2], slices[1:2], slices[1:2]))
+        features = encoder(slices[:, None].expand(-1, 3, -1, -1))
+        alone = encoder(slices[1:2, None].expand(-1, 3, -1, -1))
         levels = encoder.backbone(torch.rand(1, 3, 64, 96))
     assert features.shape == (3, 64, 16, 24)
     assert torch.allclose(features[1:2], alone, atol=1e-5)
     assert [tuple(level.shape[1:]) for level in levels] == [
         (channels, 64 // stride, 96 // stride) for channels, stride in zip(LEVEL_CHANNELS, LEVEL_STRIDES, strict=True)
     ]
-    assert torch.equal(encoder.train()(encoder_input(slices, slices, slices)).detach(), features)
+    assert torch.equal(encoder.train()(slices[:, None].expand(-1, 3, -1, -1)).detach(), features)
 
 
 def test_a_constant_level_is_not_smeared_by_fusing():
