@@ -29,6 +29,22 @@ class Annotation:
     slice_axis: int
     slices: dict[int, tuple[int, ...]]
 
+    def overlaps(self) -> dict[int, frozenset[int]]:
+        """Which other labels share voxels with each label: a tumour drawn inside its liver stays inside it."""
+        found: dict[int, set[int]] = {value: set() for value in self.masks}
+        planes = {
+            value: {index: mask.take(index, axis=2 - self.slice_axis) for index in self.slices[value]}
+            for value, mask in self.masks.items()
+        }
+        values = sorted(planes)
+        for n, one in enumerate(values):
+            for other in values[n + 1 :]:
+                common = planes[one].keys() & planes[other].keys()
+                if any((planes[one][index] & planes[other][index]).any() for index in common):
+                    found[one].add(other)
+                    found[other].add(one)
+        return {value: frozenset(others) for value, others in found.items()}
+
 
 def interpret_annotation(
     labels: np.ndarray | Mapping[int, np.ndarray],

@@ -42,10 +42,13 @@ class ModelConfig:
 
 @dataclass
 class SupportPrototypes:
-    """The prototypes of one label on one support slice, as pooled and as enhanced."""
+    """The prototypes of one label on one support slice, as pooled and as enhanced, and what steered the enhancement:
+    ``statistics`` (P, STATISTICS) and ``geometry`` (GEOMETRY,)."""
 
     pooled: PrototypeSet
     enhanced: EnhancedPrototypes
+    statistics: Tensor
+    geometry: Tensor
 
 
 class DPLModel(nn.Module):
@@ -83,13 +86,9 @@ class DPLModel(nn.Module):
         config = config or self.config.enhancement
         pooled = extract_prototypes(features, mask)
         noise = antithetic_noise(len(pooled.foreground), config.variants, features.shape[0], generator)
+        statistics = prototype_statistics(features, pooled)
+        geometry = mask_geometry(mask, pixel_mm * FEATURE_STRIDE)
         enhanced = enhance(
-            pooled.foreground,
-            prototype_statistics(features, pooled),
-            mask_geometry(mask, pixel_mm * FEATURE_STRIDE),
-            noise.to(features),
-            self.denoiser,
-            self.schedule,
-            config,
+            pooled.foreground, statistics, geometry, noise.to(features), self.denoiser, self.schedule, config
         )
-        return SupportPrototypes(pooled, enhanced)
+        return SupportPrototypes(pooled, enhanced, statistics, geometry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,19 @@ from .version import __version__
 
 def make_report(
     scan: PreparedScan,
-    labels: np.ndarray,
+    mask_of: Callable[[int], np.ndarray],
     uncertainty: np.ndarray,
     annotation: Annotation,
     same_scan: bool,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """Per label: voxels, volume in ml, slices, mean uncertainty and the least certain slice (volume's own indices)."""
+    """Per label: voxels, volume in ml, slices, mean uncertainty and the least certain slice (volume's own indices);
+    ``mask_of(label)`` is the label's (k, j, i) mask."""
     axis = 2 - scan.frame.slice_axis
     voxel_ml = float(abs(np.linalg.det(scan.volume.ijk_to_world[:3, :3]))) / 1000.0
     entries = {}
     for label in annotation.masks:
-        mask = labels == label
+        mask = mask_of(label)
         area = mask.sum(axis=tuple(a for a in range(3) if a != axis))
         slices = np.flatnonzero(area)
         total = int(area.sum())

@@ -18,14 +18,16 @@ def restore(
     scan: PreparedScan,
     results: Mapping[int, LabelResult],
     spreads: Mapping[int, SimilarityMaps],
+    overlaps: Mapping[int, frozenset[int]],
     annotation: Annotation | None,
     *,
     should_cancel: Callable[[], bool] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Label map and uncertainty on the query's own grid.
+) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
+    """Label map, uncertainty and overlapping masks on the query's own grid.
 
     Probabilities are interpolated and compared at the query's resolution (argmax before any label is resampled). Where
-    the query itself was annotated, the annotation stands as it was drawn and is certain.
+    the query itself was annotated, the annotation stands as it was drawn and is certain. Labels that overlap in the
+    annotation may overlap here; the label map then shows the highest value.
 
     The uncertainty of a voxel is ``1 - (1 - 4p(1 - p))·(1 - 2·spread)``: the probability of its label being open, or
     the prototype variants disagreeing, near the object.
@@ -34,15 +36,18 @@ def restore(
         scan: the query.
         results: probabilities per label.
         spreads: prototype similarity per label (for the spread over the variants).
+        overlaps: per label the others that it may share voxels with.
         annotation: of the query itself, in the volume's (k, j, i), or None for another scan's.
 
     Returns:
-        (k, j, i) uint16 label values and (k, j, i) float32 in [0, 1].
+        (k, j, i) uint16 label values, (k, j, i) float32 in [0, 1], and a (k, j, i) bool mask of each label that may
+        overlap with others.
     """
     frame, grid = scan.frame, scan.grid
     shape = tuple(scan.volume.array.shape[axis] for axis in frame.axes)
     labels = np.zeros(shape, np.uint16)
     uncertainty = np.zeros(shape, np.float32)
+    separate = {label: np.zeros(shape, bool) for label, others in overlaps.items() if others}
     drawn: dict[int, list[int]] = {}
     if annotation is not None:
         for label, places in annotation.slices.items():
@@ -58,6 +63,8 @@ def restore(
             best, winner = probability.max(dim=0)
             values = torch.tensor(present, dtype=torch.int32, device=best.device)[winner]
             labels[index] = torch.where(best > 0.5, values, 0).cpu().numpy().astype(np.uint16)
+            for label, mask in _shared(present, probability, overlaps).items():
+                separate[label][index] = mask.cpu().numpy()
             spread = torch.stack([spreads[label].spread[index].float() for label in present])
             spread = torch.nn.functional.interpolate(
                 spread[:, None], size=grid.padded, mode="bilinear", align_corners=False
@@ -70,4 +77,25 @@ def restore(
             mask = take_slice(annotation.masks[label], frame, index)
             labels[index][mask] = label
             uncertainty[index][mask] = 0.0
-    return frame.invert(labels), frame.invert(uncertainty)
+            for other, whole in separate.items():
+                if other == label:
+                    whole[index] = mask
+                elif other not in here and other not in overlaps[label]:
+                    whole[index][mask] = False
+        for label in sorted(separate):
+            labels[index][separate[label][index]] = label
+    return frame.invert(labels), frame.invert(uncertainty), {n: frame.invert(mask) for n, mask in separate.items()}
+
+
+def _shared(
+    present: list[int], probability: torch.Tensor, overlaps: Mapping[int, frozenset[int]]
+) -> dict[int, torch.Tensor]:
+    """Masks (rows, columns) of the labels that may overlap, by increasing value: each has to win against those it may
+    not share voxels with only."""
+    masks = {}
+    for row, label in sorted(enumerate(present), key=lambda entry: entry[1]):
+        if overlaps[label]:
+            rivals = [n for n, other in enumerate(present) if n != row and other not in overlaps[label]]
+            mask = probability[row] > 0.5
+            masks[label] = mask & (probability[row] > probability[rivals].amax(0)) if rivals else mask
+    return masks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from .transfer import transfer
 
 Progress = Callable[[float, str], None]
 ShouldCancel = Callable[[], bool]
+LARGEST_VARIANTS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +41,20 @@ class SegmentationResult:
     Attributes:
         labels: (k, j, i) uint16, the annotation's label values, 0 = background.
         uncertainty: (k, j, i) float32 in [0, 1].
+        overlapping: (k, j, i) bool masks of the labels that overlap with others in the annotation, and may do so in the
+            result (``labels`` shows the highest value there).
         report: JSON-able facts: volumes in ml, uncertainty, least certain slices, device, seed, weights, seconds.
     """
 
     labels: np.ndarray
     uncertainty: np.ndarray
+    overlapping: dict[int, np.ndarray]
     report: dict[str, Any]
+
+    def mask(self, label: int) -> np.ndarray:
+        """(k, j, i) bool, all of a label, whatever it shares with others."""
+        separate = self.overlapping.get(label)
+        return self.labels == label if separate is None else separate
 
 
 class OneShotSegmenter:
@@ -67,19 +76,28 @@ class OneShotSegmenter:
         self._use(device)
 
     @classmethod
-    def load(cls, device: str = "auto", weights: str | Path | None = None, seed: int = 0) -> OneShotSegmenter:
+    def load(
+        cls, device: str = "auto", weights: str | Path | None = None, seed: int = 0, variants: int | None = None
+    ) -> OneShotSegmenter:
         """Load the bundled weights, or those of a file.
 
         Args:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
             weights: a DPLSegment weights file; the bundled ones if None.
             seed: of the diffusion noise.
+            variants: how many variants of each prototype, from 0 (none) to 64; as trained if None.
 
         Raises:
-            InputError: a device that is not there; missing, damaged or foreign weights.
+            InputError: a device that is not there; missing, damaged or foreign weights; an impossible number of
+                variants.
         """
+        if variants is not None and not 0 <= variants <= LARGEST_VARIANTS:
+            raise InputError(f"The number of variants is {variants}; it must lie between 0 and {LARGEST_VARIANTS}.")
         chosen = choose_device(device)
         model, info = load_weights(weights)
+        if variants is not None:
+            enhancement = replace(model.config.enhancement, variants=int(variants))
+            model.config = replace(model.config, enhancement=enhancement)
         return cls(model, info, chosen, seed)
 
     @property
@@ -180,29 +198,26 @@ class OneShotSegmenter:
         else:
             results, maps = transfer(self._model, support, prototypes, target, progress.part(0.4, 0.95), should_cancel)
         matched = time.perf_counter()
-        labels, uncertainty = restore(
-            target, results, maps, annotation if query is None else None, should_cancel=should_cancel
-        )
+        own = annotation if query is None else None
+        restored = restore(target, results, maps, support.overlaps, own, should_cancel=should_cancel)
         seconds = {
             "encoding": encoded - started,
             "matching": matched - encoded,
             "total": time.perf_counter() - started,
         }
-        report = make_report(target, labels, uncertainty, annotation, query is None, seconds)
-        report |= {
-            "device": self.device,
-            "seed": self.seed,
-            "weights": {"path": self.weights.path, "sha256": self.weights.sha256},
-        }
+        result = SegmentationResult(*restored, {})
+        result.report.update(make_report(target, result.mask, result.uncertainty, annotation, query is None, seconds))
+        weights = {"path": self.weights.path, "sha256": self.weights.sha256}
+        result.report.update({"device": self.device, "seed": self.seed, "weights": weights})
         progress(1.0, "done")
-        return SegmentationResult(labels, uncertainty, report)
+        return result
 
     def _same_scan(
         self, support: Support, prototypes: dict, progress: ProgressPart, should_cancel: ShouldCancel | None
     ) -> tuple[dict[int, LabelResult], dict[int, SimilarityMaps]]:
         scan: PreparedScan = support.scan
         maps = similarity_maps(self._model, prototypes, scan.encoded, progress.part(0.0, 0.2), should_cancel)
-        tasks = {label: LabelTask(support.masks[label], maps[label]) for label in prototypes}
+        tasks = {label: LabelTask(support.masks[label], maps[label], support.overlaps[label]) for label in prototypes}
         walk = progress.part(0.2, 1.0)
         return propagate(self._model, scan.encoded, tasks, progress=walk, should_cancel=should_cancel), maps
 

@@ -25,7 +25,8 @@ from .step import EncodedScan
 class Support:
     """What ``set_support`` keeps.
 
-    ``masks``: label -> {slice index in the frame: (H, W) mask on the network grid}; ``digest`` identifies what the
+    ``masks``: label -> {slice index in the frame: (H, W) mask on the network grid}; ``overlaps``: label -> the others
+    that share voxels with it; ``digest`` identifies what the
     network sees of the scan, the same for every orientation of it.
     """
 
@@ -33,6 +34,7 @@ class Support:
     annotation: Annotation
     scan: PreparedScan
     masks: dict[int, dict[int, torch.Tensor]]
+    overlaps: dict[int, frozenset[int]]
     digest: str
 
     @classmethod
@@ -45,7 +47,7 @@ class Support:
             }
             for label, places in annotation.slices.items()
         }
-        return cls(volume, annotation, scan, masks, canonical_digest(scan))
+        return cls(volume, annotation, scan, masks, annotation.overlaps(), canonical_digest(scan))
 
 
 def noise_generator(seed: int, label: int, support_digest: str) -> torch.Generator:
@@ -76,7 +78,7 @@ def enhanced_prototypes(model: DPLModel, support: Support, label: int, seed: int
     first.background = torch.cat([part.background for part in pooled])
     first.foreground = torch.cat([part.foreground for part in pooled])
     first.weights = torch.cat([part.weights for part in pooled])
-    return SupportPrototypes(first, joined)
+    return SupportPrototypes(first, joined, torch.cat([part.statistics for part in parts]), parts[0].geometry)
 
 
 @torch.inference_mode()

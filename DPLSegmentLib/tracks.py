@@ -28,10 +28,12 @@ class LabelTask:
     Attributes:
         annotated: slice index -> mask (H, W) in [0, 1] on the network grid.
         similarity: prototype similarity over all slices of the scan.
+        overlaps: labels that may hold the same voxels as this one.
     """
 
     annotated: dict[int, Tensor]
     similarity: SimilarityMaps
+    overlaps: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -120,11 +122,15 @@ def make_tracks(label: int, task: LabelTask, scan: EncodedScan) -> list[Track]:
 
 
 class Claims:
-    """What other labels hold in a slice. Walks are made in the order of their distance from an annotation, so a voxel
-    belongs to the label that was annotated nearer by; what is annotated belongs to its label in any case."""
+    """What other labels hold in a slice, unless they may overlap.
+
+    Walks are made in the order of their distance from an annotation, so a voxel belongs to the label that was annotated
+    nearer by; what is annotated belongs to its label in any case.
+    """
 
     def __init__(self, tasks: dict[int, LabelTask]) -> None:
         self._held: dict[int, list[tuple[int, Tensor]]] = {}
+        self._overlaps = {label: task.overlaps for label, task in tasks.items()}
         for label, task in tasks.items():
             for index, mask in task.annotated.items():
                 self.add(index, label, mask)
@@ -136,7 +142,8 @@ class Claims:
     def left_for(self, index: int, label: int, probability: Tensor) -> Tensor:
         """``probability`` of a label in a slice, less what other labels hold there (what they only might hold does not
         count, or neighbours would leave a seam between them that belongs to neither)."""
-        others = [held for other, held in self._held.get(index, ()) if other != label]
+        free = {label, *self._overlaps.get(label, ())}
+        others = [held for other, held in self._held.get(index, ()) if other not in free]
         if not others:
             return probability
         held = torch.stack(others).amax(0)

@@ -121,7 +121,7 @@ def transfer(
     """
     source, query = support.scan.encoded, target.encoded
     own = similarity_maps(model, prototypes, source, progress.part(0.0, 0.1), should_cancel)
-    tasks = {label: LabelTask(support.masks[label], own[label]) for label in prototypes}
+    tasks = {label: LabelTask(support.masks[label], own[label], support.overlaps[label]) for label in prototypes}
     masks = propagate(model, source, tasks, progress=progress.part(0.1, 0.35), should_cancel=should_cancel)
     alignment = align_slices(query, source)
     maps = similarity_maps(model, prototypes, query, progress.part(0.35, 0.45), should_cancel)
@@ -133,7 +133,7 @@ def transfer(
         fine[label] = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
         anchor = choose_anchor(kept)
         if anchor is not None:
-            anchors[label] = LabelTask({anchor: fine[label][anchor]}, maps[label])
+            anchors[label] = LabelTask({anchor: fine[label][anchor]}, maps[label], support.overlaps[label])
     walked = propagate(model, query, anchors, progress=progress.part(0.6, 1.0), should_cancel=should_cancel)
     results = {}
     for label in prototypes:

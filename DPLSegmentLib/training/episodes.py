@@ -18,6 +18,9 @@ from .contrast import augment_contrast
 from .deform import random_deformation
 from .pool import Target, TrainingPool
 
+PAST_END_RATE = 0.25  # of rollouts that start so near the object's end that they must run past it
+PARTNER_RATE = 0.7  # of pairs that show two patients, where the pool has a second one
+
 
 @dataclass
 class RolloutEpisode:
@@ -97,7 +100,7 @@ def sample_rollout(pool: TrainingPool, rng: np.random.Generator, length: int) ->
     annotated = present[int(areas.argmax())] if rng.random() < 0.5 else int(rng.choice(present, p=areas / areas.sum()))
     direction = 1 if rng.random() < 0.5 else -1
     reach = (max(present) - annotated) if direction > 0 else (annotated - min(present))
-    if rng.random() < 0.45:  # start so that the walk runs past the end
+    if rng.random() < PAST_END_RATE:
         gap = max(0, reach - int(rng.integers(0, length)))
     else:
         gap = 0 if rng.random() < 0.6 else int(rng.integers(0, max(1, reach + 1)))
@@ -133,29 +136,40 @@ def sample_rollout(pool: TrainingPool, rng: np.random.Generator, length: int) ->
     )
 
 
+def _other_view(pool: TrainingPool, target: Target, centre: int, rng: np.random.Generator) -> tuple[Target, int] | None:
+    """What the query of a pair shows: another patient at about the same height of the structure if the pool has one,
+    else the same scan a little further on."""
+    partner = pool.partner(target, rng) if rng.random() < PARTNER_RATE else None
+    if partner is None:
+        first, last = target.slices
+        reach = max(1, round(8.0 / target.slice_mm))
+        return target, int(np.clip(centre + rng.integers(-reach, reach + 1), first, last))
+    first, last = target.slices
+    height = (centre - first + 0.5) / (last - first + 1) + rng.normal(0.0, 0.08)
+    first, last = partner.slices
+    return partner, int(np.clip(first + height * (last - first + 1) - 0.5, first, last))
+
+
 def sample_pair(pool: TrainingPool, rng: np.random.Generator) -> PairEpisode | None:
-    """Draw a support and a query that look like two patients."""
+    """Draw a support and a query that are, or look like, two patients."""
     target = pool.draw(rng)
     first, last = target.slices
     centre = int(rng.integers(first, last + 1))
-    reach = max(1, round(8.0 / target.slice_mm))
-    other = int(np.clip(centre + rng.integers(-reach, reach + 1), first, last))
-    if target.area(centre) < 40 or target.area(other) < 40:
+    partner, other = _other_view(pool, target, centre, rng)
+    if target.area(centre) < 40 or partner.area(other) < 40:
         return None
     flips_and_turns = rng.integers(2**31)
     views = []
-    for z in (centre, other):
-        zs = [max(0, z - 1), z, min(target.count - 1, z + 1)]
-        image = torch.from_numpy(target.images(zs, None))
-        regions = torch.from_numpy(target.regions(zs, None))
+    for seen, z in ((target, centre), (partner, other)):
+        zs = [max(0, z - 1), z, min(seen.count - 1, z + 1)]
+        image = torch.from_numpy(seen.images(zs, None))
+        regions = torch.from_numpy(seen.regions(zs, None))
         image = augment_contrast(image, regions, rng)
-        mask = torch.from_numpy(target.masks([z]).astype(np.float32))
+        mask = torch.from_numpy(seen.masks([z]).astype(np.float32))
         image, mask, shrink = _resize(image, mask, float(np.exp(rng.uniform(-0.25, 0.1))))
         image, mask = random_deformation(image, mask, rng)
         image, mask = _flip(np.random.default_rng(flips_and_turns), image, mask)
-        views.append((image, mask[0], shrink))
+        views.append((image, mask[0], seen.pixel_mm * shrink, seen.slice_mm))
     if float(views[0][1].sum()) < 30 or float(views[1][1].sum()) < 30:
         return None
-    return PairEpisode(
-        views[0][0], views[0][1], views[1][0], views[1][1], target.pixel_mm * views[0][2], target.slice_mm
-    )
+    return PairEpisode(views[0][0], views[0][1], views[1][0], views[1][1], views[0][2], views[0][3])

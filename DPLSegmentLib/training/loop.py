@@ -23,17 +23,17 @@ from .imagenet import load_imagenet
 from .objective import Terms, pair_terms, rollout_terms, total_loss
 from .pool import TrainingPool
 
-SHARES = {"ct": 0.35, "headneck": 0.05, "labelled": 0.15, "synthetic": 0.45}
+SHARES = {"ct": 0.35, "headneck": 0.05, "labelled": 0.2, "synthetic": 0.4}
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Settings of a training run."""
 
-    updates: int = 850
+    updates: int = 3000
     rollouts: int = 3  # episodes per process and update
-    pairs: int = 1
-    length: int = 5
+    pairs: int = 2
+    length: int = 9  # of the longest rollouts; see ``rollout_length``
     rate: float = 2e-3
     backbone_rate: float = 0.0  # 0: the backbone stays as ImageNet made it
     warmup: int = 50
@@ -54,6 +54,11 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
         return config.rate * (update + 1) / config.warmup
     done = (update - config.warmup) / max(1, config.updates - config.warmup)
     return config.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def rollout_length(rng: np.random.Generator, longest: int) -> int:
+    """Most rollouts are short, for the sake of time; the long ones teach a walk not to lose a little at every step."""
+    return int(rng.choice([max(1, longest // 2), max(1, 2 * longest // 3), longest], p=[0.5, 0.3, 0.2]))
 
 
 class Trainer:
@@ -111,7 +116,7 @@ class Trainer:
         while True:
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             if kind == "rollout":
-                episode = sample_rollout(self.pool, rng, self.config.length)
+                episode = sample_rollout(self.pool, rng, rollout_length(rng, self.config.length))
                 terms = rollout_terms(self.model, episode, rng, generator, train_backbone) if episode else {}
             else:
                 episode = sample_pair(self.pool, rng)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..enhancement import EnhancedPrototypes, EnhancementConfig
+from ..model import DPLModel, SupportPrototypes
 from ..sphere import unit
 
 
@@ -49,9 +50,35 @@ def query_prototypes(features: Tensor, mask: Tensor, original: Tensor, temperatu
         return unit(weights @ pixels)
 
 
-def diffusion_loss(enhanced: EnhancedPrototypes, target: Tensor) -> Tensor:
-    """L_diff: one minus the cosine (half the squared distance) of every variant to the query's prototype (P, C)."""
-    return _mean(1.0 - (enhanced.variants * target[:, None]).sum(-1))
+def denoising_loss(model: DPLModel, support: SupportPrototypes, target: Tensor, generator: torch.Generator) -> Tensor:
+    """L_diff, first part: D_theta learns the distribution of the query's prototypes around the support's.
+
+    The query's prototypes (P, C) are noised to random steps up to the start of the reverse process; D_theta, which is
+    shown the support's prototype as its condition, must find them again. Trained on the outcome of the reverse process
+    alone it would learn the mean of the distribution, and all variants would be one.
+    """
+    channels = target.shape[-1]
+    scale = channels**0.5
+    start = model.config.enhancement.start
+    step = int(torch.randint(1, start + 1, (1,), generator=generator))
+    clean = scale * support.enhanced.original[:, None]
+    wanted = scale * target[:, None]
+    noise = torch.randn(len(target), 1, channels, generator=generator).to(target)
+    noisy = model.schedule.forward_noise(wanted, step, noise)
+    residual = model.denoiser(noisy, clean, step / model.schedule.steps, support.statistics, support.geometry)
+    return 0.5 * (clean + residual - wanted).square().mean()
+
+
+def diffusion_loss(enhanced: EnhancedPrototypes, target: Tensor, sharpness: float = 20.0) -> Tensor:
+    """L_diff, second part: the variant nearest to the query's prototype (P, C) should be near.
+
+    A soft minimum over the variants of one minus the cosine: rewarding all variants alike would again collapse them.
+    """
+    distance = 1.0 - (enhanced.variants * target[:, None]).sum(-1)
+    if distance.numel() == 0:
+        return distance.sum()
+    nearest = (torch.softmax(-sharpness * distance.detach(), dim=-1) * distance).sum(-1)
+    return nearest.mean()
 
 
 def fidelity_loss(enhanced: EnhancedPrototypes, config: EnhancementConfig) -> Tensor:

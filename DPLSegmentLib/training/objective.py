@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from ..cross_matching import STRIDE, body_coordinates
 from ..encoder import FEATURE_STRIDE
-from ..enhancement import EnhancedPrototypes
-from ..model import DPLModel
+from ..model import DPLModel, SupportPrototypes
 from ..preprocessing import neighbour_mix
 from ..similarity import SimilarityMaps
 from ..step import (
@@ -26,6 +25,7 @@ from ..step import (
 from ..window import window_around
 from .episodes import PairEpisode, RolloutEpisode
 from .losses import (
+    denoising_loss,
     diffusion_loss,
     diversity_loss,
     fidelity_loss,
@@ -55,16 +55,19 @@ def encode(model: DPLModel, inputs: Tensor, train_backbone: bool) -> Tensor:
 
 def prototype_terms(
     model: DPLModel,
-    enhanced: EnhancedPrototypes,
+    support: SupportPrototypes,
     features: Tensor,
     mask: Tensor,
     maps: SimilarityMaps,
     target: Tensor,
+    generator: torch.Generator,
 ) -> Terms:
     """The diffusion terms for a query slice, and the segmentation loss of the similarity maps."""
+    enhanced = support.enhanced
     goal = query_prototypes(features, mask, enhanced.original.detach())
     return {
         "prototype": segmentation_loss(maps.logit, target),
+        "denoising": denoising_loss(model, support, goal, generator),
         "diffusion": diffusion_loss(enhanced, goal),
         "fidelity": fidelity_loss(enhanced, model.config.enhancement),
         "diversity": diversity_loss(enhanced),
@@ -120,7 +123,7 @@ def rollout_terms(
         query = seen[-1]
         chosen = SimilarityMaps(maps.logit[seen], maps.spread[seen])
         result_terms |= prototype_terms(
-            model, support.enhanced, features[query].detach(), small[query], chosen, small[seen]
+            model, support, features[query].detach(), small[query], chosen, small[seen], generator
         )
     return result_terms
 
@@ -140,7 +143,7 @@ def pair_terms(
         return {}
     prototypes = model.support_prototypes(support[0], support_mask, episode.pixel_mm, generator)
     maps = model.similarity(query, prototypes.enhanced, prototypes.pooled.background)
-    terms = prototype_terms(model, prototypes.enhanced, query[0].detach(), query_mask, maps, query_mask[None])
+    terms = prototype_terms(model, prototypes, query[0].detach(), query_mask, maps, query_mask[None], generator)
     # L_align: the query's prediction, used as a support, must segment the support (Wang et al., PANet 2019)
     predicted = maps.logit[0].sigmoid()
     back = model.support_prototypes(query[0], predicted, episode.pixel_mm, generator)
@@ -172,6 +175,7 @@ WEIGHTS = {
     "prototype": 0.5,
     "align": 0.3,
     "cross": 0.5,
+    "denoising": 0.3,
     "diffusion": 0.3,
     "fidelity": 0.1,
     "diversity": 0.01,

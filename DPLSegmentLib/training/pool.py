@@ -79,21 +79,33 @@ def _part(array: np.ndarray, zs: list[int], box: tuple[int, int, int, int] | Non
     return part if box is None else part[:, box[0] : box[1], box[2] : box[3]]
 
 
-def _objects(level: int, labels: np.ndarray, solid: float = MIN_SOLIDITY) -> list[tuple[int, int, tuple, float]]:
-    """Objects of one label volume; large and solid ones are drawn more often than slivers between organs."""
-    inside = labels.copy()
-    for axis in (1, 2):
-        for shift in (1, -1):
-            inside[np.roll(labels, shift, axis) != labels] = 0
+def _compact(labels: np.ndarray) -> np.ndarray:
+    """The same labels in as few bytes as they need: a pool holds hundreds of scans in memory."""
+    return labels.astype(np.uint16 if labels.max() < 65536 else np.int32)
+
+
+def _objects(level: int, labels: np.ndarray, genuine: bool) -> list[tuple[int, int, tuple, float]]:
+    """Objects of one label volume with the weights they are drawn with.
+
+    Genuine structures all count, large ones a little more, so that vessels and other thin things are learned too. Of
+    pseudo-objects the large and solid ones are drawn more often than slivers between organs.
+    """
     counts = np.bincount(labels.ravel())
-    solidity = np.bincount(inside.ravel(), minlength=len(counts)) / np.maximum(counts, 1)
+    solidity = np.ones(len(counts))
+    if not genuine:
+        inside = labels.copy()
+        for axis in (1, 2):
+            for shift in (1, -1):
+                inside[np.roll(labels, shift, axis) != labels] = 0
+        solidity = np.bincount(inside.ravel(), minlength=len(counts)) / np.maximum(counts, 1)
     found = []
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None or box[0].stop - box[0].start < MIN_SLICES or counts[number] < 150:
             continue
-        if solidity[number] < solid:
+        if solidity[number] < MIN_SOLIDITY:
             continue
-        found.append((level, number, box, float(counts[number]) ** 0.5 * float(solidity[number]) ** 2))
+        weight = float(counts[number]) ** (0.25 if genuine else 0.5) * float(solidity[number]) ** 2
+        found.append((level, number, box, weight))
     return found
 
 
@@ -102,14 +114,14 @@ def pool_scan(scan: TrainingScan) -> list[PoolScan]:
     image = intensity_map(scan.image)(scan.image).astype(np.float16)
     slice_mm, pixel_mm = float(scan.spacing[0]), float(scan.spacing[1])
     levels = len(scan.objects)
-    partition = scan.group_labels(min(1, levels - 1)).astype(np.int32)
+    partition = _compact(scan.group_labels(min(1, levels - 1)))
     kind = "synthetic" if scan.name.startswith("synth") else ("headneck" if scan.name.startswith("headneck") else "ct")
-    labels = [scan.object_labels(level).astype(np.int32) for level in range(levels)]
-    objects = [entry for level in range(levels) for entry in _objects(level, labels[level])]
+    labels = [_compact(scan.object_labels(level)) for level in range(levels)]
+    objects = [entry for level in range(levels) for entry in _objects(level, labels[level], kind == "synthetic")]
     entries = [PoolScan(scan.name, kind, image, partition, labels, slice_mm, pixel_mm, objects)] if objects else []
     if scan.labels.any():
-        truth = scan.labels.astype(np.int32)
-        found = _objects(0, truth, 0.0)
+        truth = scan.labels
+        found = _objects(0, truth, True)
         if found:
             entries.append(PoolScan(scan.name, "labelled", image, partition, [truth], slice_mm, pixel_mm, found))
     return entries
@@ -123,6 +135,10 @@ class TrainingPool:
         weights = np.array([shares[kind] for kind in kinds], dtype=float)
         self.kinds, self.shares = kinds, weights / weights.sum()
         self.by_kind = {kind: [scan for scan in scans if scan.kind == kind] for kind in kinds}
+        self._subjects: dict[str, list[PoolScan]] = {}
+        for scan in scans:
+            if scan.kind == "synthetic":
+                self._subjects.setdefault(subject(scan.name), []).append(scan)
         self._weights = {id(scan): np.array([entry[3] for entry in scan.objects]) for scan in scans}
 
     @classmethod
@@ -138,3 +154,23 @@ class TrainingPool:
         weights = self._weights[id(scan)]
         level, number, box, _ = scan.objects[int(rng.choice(len(weights), p=weights / weights.sum()))]
         return Target(scan, level, number, box)
+
+    def partner(self, target: Target, rng: np.random.Generator) -> Target | None:
+        """The same structure in another patient: another labelled scan, or the second patient of a generated subject;
+        None if there is none."""
+        if target.scan.kind == "labelled":
+            others = [scan for scan in self.by_kind["labelled"] if scan is not target.scan]
+        else:
+            others = [scan for scan in self._subjects.get(subject(target.scan.name), []) if scan is not target.scan]
+        if not others:
+            return None
+        other = others[int(rng.integers(len(others)))]
+        for level, number, box, _ in other.objects:
+            if (level, number) == (target.level, target.number):
+                return Target(other, level, number, box)
+        return None
+
+
+def subject(name: str) -> str:
+    """What scans of one generated subject have in common: the name without what follows '_patient'."""
+    return name.split("_patient")[0]

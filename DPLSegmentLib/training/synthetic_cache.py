@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..synthetic import Anatomy, generate_anatomy, render
+from ..synthetic import Anatomy, generate_anatomy, render, second_patient
 from .cache import TrainingScan
 
 # Sheets around the body are no objects a user would segment.
@@ -27,13 +27,13 @@ def random_grid(seed: int) -> tuple[tuple[int, int, int], tuple[float, float, fl
     return (int(rng.integers(30, 61)), pixels, pixels), (float(rng.uniform(2, 8)), pixel, pixel)
 
 
-def synthetic_training_scan(anatomy: Anatomy, seed: int) -> TrainingScan:
+def synthetic_training_scan(anatomy: Anatomy, seed: int, patient: int = 1) -> TrainingScan:
     """Training scan with one level: its regions are the structures, its image a CT-like rendering."""
     table = np.arange(max(anatomy.names) + 1, dtype=np.int32)
     objects = np.array([0 if anatomy.names.get(int(i), "skin") in _FRAME else i for i in table], np.int32)
     return TrainingScan(
-        name=f"synth_{seed:04d}",
-        image=np.round(np.clip(render(anatomy, seed, "ct"), -1000, 1500)).astype(np.int16),
+        name=f"synth_{seed:04d}_patient{patient}",
+        image=np.round(np.clip(render(anatomy, seed + 500_000 * (patient - 1), "ct"), -1000, 1500)).astype(np.int16),
         spacing=np.asarray(anatomy.spacing, np.float32),
         regions=anatomy.labels.astype(np.uint16),
         groups=table[None],
@@ -48,13 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m DPLSegmentLib.training.synthetic_cache", description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the .npz files")
     parser.add_argument("--count", type=int, default=150)
+    parser.add_argument("--pairs", type=int, default=75, help="how many of them also get a second patient")
     parser.add_argument("--first-seed", type=int, default=10_000)
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     for seed in range(options.first_seed, options.first_seed + options.count):
-        scan = synthetic_training_scan(generate_anatomy(seed, *random_grid(seed)), seed)
-        scan.save(options.output / f"{scan.name}.npz")
-        print(f"{scan.name}: {scan.image.shape}, {np.count_nonzero(scan.objects)} structures", flush=True)
+        anatomy = generate_anatomy(seed, *random_grid(seed))
+        patients = [anatomy, second_patient(anatomy, seed)] if seed < options.first_seed + options.pairs else [anatomy]
+        for patient, body in enumerate(patients, start=1):
+            scan = synthetic_training_scan(body, seed, patient)
+            scan.save(options.output / f"{scan.name}.npz")
+            print(f"{scan.name}: {scan.image.shape}, {np.count_nonzero(scan.objects)} structures", flush=True)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,13 @@ def test_masks_may_overlap_and_empty_ones_are_no_annotation():
     assert list(annotation.masks) == [2, 5]
 
 
+def test_which_labels_overlap_is_known():
+    whole, part, other = labels_on(2, 1) > 0, np.zeros((6, 8, 10), bool), labels_on(2, 4) > 0
+    part[1, 2, 2] = True
+    overlaps = interpret_annotation({2: whole, 5: part, 9: other}, scan(), slice_axis=2).overlaps()
+    assert overlaps == {2: {5}, 5: {2}, 9: frozenset()}
+
+
 def test_whole_floating_values_are_labels():
     annotation = interpret_annotation(labels_on(2, 1).astype(np.float32), scan())
     assert list(annotation.masks) == [3]

@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 from helpers import disc, seeded, unit_vectors, untrained_model
+from torch.nn import functional as F
 
 from DPLSegmentLib.enhancement import EnhancedPrototypes, EnhancementConfig
 from DPLSegmentLib.training.losses import (
+    denoising_loss,
     dice_loss,
     diffusion_loss,
     diversity_loss,
@@ -58,6 +60,45 @@ def test_diffusion_loss_is_one_minus_the_cosine():
     target = torch.eye(4)[:1]
     near = (math.cos(0.3) * torch.eye(4)[0] + math.sin(0.3) * torch.eye(4)[1]).expand(1, 2, 4)
     assert float(diffusion_loss(variants_of(near), target)) == pytest.approx(1 - math.cos(0.3), abs=1e-6)
+
+
+def test_diffusion_loss_asks_only_the_nearest_variant_to_come_nearer():
+    target = torch.eye(4)[:1]
+    angles = torch.tensor([0.1, 1.2])
+    variants = torch.stack([torch.stack([a.cos(), a.sin(), a * 0, a * 0]) for a in angles])[None].requires_grad_()
+    loss = diffusion_loss(variants_of(variants), target)
+    assert float(loss.detach()) == pytest.approx(1 - math.cos(0.1), abs=1e-3)
+    loss.backward()
+    assert variants.grad[0, 0].norm() > 100 * variants.grad[0, 1].norm() > 0
+
+
+def test_the_denoiser_learns_where_prototypes_spread_and_the_variants_keep_it():
+    """Query prototypes lie along one direction around the support's: so must the variants, not all in the middle."""
+    torch.manual_seed(0)
+    generator = seeded(0)
+    model = untrained_model()
+    features = torch.randn(64, 16, 16, generator=generator)
+    mask = disc(16, (8, 8), 5)
+    with torch.no_grad():
+        prototypes = model.support_prototypes(features, mask, 1.0, generator)
+    z0 = prototypes.enhanced.original
+    aside = F.normalize(torch.randn(64, generator=generator), dim=0)
+    optimizer = torch.optim.Adam(model.denoiser.parameters(), 1e-3)
+    losses = []
+    for _ in range(300):
+        places = F.normalize(z0 + 0.3 * torch.randn(len(z0), 1, generator=generator) * aside, dim=-1)
+        loss = denoising_loss(model, prototypes, places, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-30:]) < 0.6 * sum(losses[:30])
+    with torch.no_grad():
+        found = model.support_prototypes(features, mask, 1.0, generator).enhanced
+    moved = found.variants - found.original[:, None]
+    along = (moved @ aside).std()
+    across = (moved @ F.normalize(torch.randn(64, 20, generator=generator), dim=0)).std()
+    assert along > 0.03 and along > 2.0 * across
 
 
 def test_fidelity_loss_is_a_hinge_at_the_cap():

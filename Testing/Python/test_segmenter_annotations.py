@@ -70,6 +70,35 @@ def test_masks_may_overlap(segmenter, scan):
     assert dice(result.labels > 0, truth == BALL, True, ball) > 0.8
 
 
+def test_overlapping_labels_overlap_in_the_result_and_take_nothing_from_each_other(segmenter, scan):
+    volume, truth = scan
+    ball = annotate(truth, {BALL: [4]}) == BALL
+    tube = annotate(truth, {TUBE: [4]}) == TUBE
+    alone = segmented(segmenter, volume, {2: ball, 3: tube})
+    assert alone.overlapping == {} and np.array_equal(alone.mask(2), alone.labels == 2)
+    both = segmented(segmenter, volume, {2: ball, 3: tube, 7: ball | tube})
+    assert set(both.overlapping) == {2, 3, 7}
+    for value, single in ((2, alone.mask(2)), (3, alone.mask(3))):
+        assert dice(both.mask(value), single, True) > 0.97
+        assert dice(both.mask(value) & both.mask(7), both.mask(value), True) > 0.6
+    assert np.array_equal(both.mask(7)[4], (ball | tube)[4]) and np.array_equal(both.mask(2)[4], ball[4])
+    assert np.array_equal(both.labels == 7, both.mask(7))
+    assert both.report["labels"]["2"]["voxels"] == both.mask(2).sum()
+    assert not (both.mask(2) & both.mask(3)).any()
+
+
+def test_the_number_of_variants_can_be_chosen(scan):
+    volume, truth = scan
+    drawn = annotate(truth)
+    none = segmented(OneShotSegmenter.load(device="cpu", variants=0), volume, drawn)
+    default = segmented(OneShotSegmenter.load(device="cpu"), volume, drawn)
+    again = segmented(OneShotSegmenter.load(device="cpu", variants=8), volume, drawn)
+    assert np.array_equal(again.uncertainty, default.uncertainty)
+    assert not np.array_equal(none.uncertainty, default.uncertainty)
+    with pytest.raises(InputError, match="variants"):
+        OneShotSegmenter.load(device="cpu", variants=-1)
+
+
 def test_one_slice_of_many_can_be_chosen(segmenter, scan):
     volume, truth = scan
     chosen = segmented(segmenter, volume, annotate(truth, {BALL: [3, 5]}), slice_index=5)

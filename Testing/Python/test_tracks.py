@@ -68,3 +68,12 @@ def test_a_walk_is_over_at_the_end_of_the_scan_and_next_to_another_annotation():
     assert up.done and not down.done
     tracks = make_tracks(1, task({3: square(20, 20), 4: square(20, 20)}), scan())
     assert sum(track.done for track in tracks) == 2
+
+
+def test_labels_that_may_overlap_do_not_take_voxels_from_each_other():
+    inner = LabelTask(task({4: square(12, 12)}).annotated, None, frozenset({1}))
+    outer = LabelTask(task({4: square(10, 10)}).annotated, None, frozenset({2}))
+    claims = Claims({1: outer, 2: inner, 3: task({4: square(30, 30)})})
+    wanted = square(10, 10)
+    assert torch.equal(claims.left_for(4, 1, wanted), wanted)
+    assert not claims.left_for(4, 2, square(30, 30)).any()

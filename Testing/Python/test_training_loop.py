@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from DPLSegmentLib.model import DPLModel
-from DPLSegmentLib.synthetic import generate_anatomy
+from DPLSegmentLib.synthetic import generate_anatomy, second_patient
 from DPLSegmentLib.training.episodes import sample_pair, sample_rollout
 from DPLSegmentLib.training.loop import Trainer, TrainingConfig, learning_rate
 from DPLSegmentLib.training.pool import TrainingPool, pool_scan
@@ -73,6 +73,28 @@ def test_a_pair_shows_the_same_structure_in_two_looks(pool):
     for pair in pairs:
         assert float(pair.support_mask.sum()) >= 30 and float(pair.query_mask.sum()) >= 30
         assert pair.support.shape != pair.query.shape or not torch.equal(pair.support, pair.query)
+
+
+def test_a_pair_shows_two_patients_where_there_are_two():
+    anatomy = generate_anatomy(5, (16, 72, 72), (6.0, 5.0, 5.0))
+    bodies = [anatomy, second_patient(anatomy, 5)]
+    scans = [synthetic_training_scan(body, 5, number) for number, body in enumerate(bodies, start=1)]
+    pool = TrainingPool([entry for scan in scans for entry in pool_scan(scan)], {"synthetic": 1.0})
+    rng = np.random.default_rng(2)
+    found = 0
+    for _ in range(20):
+        target = pool.draw(rng)
+        partner = pool.partner(target, rng)
+        if partner is not None:
+            found += 1
+            assert partner.scan is not target.scan and partner.number == target.number
+    assert found > 10
+    assert any(sample_pair(pool, rng) is not None for _ in range(20))
+
+
+def test_a_pool_of_single_patients_has_no_partners(pool):
+    rng = np.random.default_rng(3)
+    assert pool.partner(pool.draw(rng), rng) is None
 
 
 def test_the_learning_rate_warms_up_and_falls():
