@@ -1,4 +1,4 @@
-"""The command line: ``python -m DPLSegmentLib segment | demo | info``.
+"""The command line: ``python -m DPLSegmentLib segment | demo | train | evaluate | compare | info``.
 
 Exit codes: 0 done, 2 bad input (one sentence on stderr, nothing written), 130 interrupted (nothing written).
 """
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from .commands import evaluate
+from .commands.train import add_train_options
 from .errors import Cancelled, InputError
 from .version import __version__
 
@@ -38,6 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             from .commands.demo import demo
 
             demo(arguments.output)
+        elif arguments.command in ("evaluate", "compare"):
+            getattr(evaluate, arguments.command)(arguments)
+        elif arguments.command == "train":
+            from .commands.train import train
+
+            train(arguments)
         else:
             from .commands.info import info
 
@@ -61,7 +69,9 @@ def _fail(sentence: str, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, description="Segments a scan from one annotated slice.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="segment|demo|info", parser_class=_Parser)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="segment|demo|train|evaluate|compare|info", parser_class=_Parser
+    )
 
     segment = commands.add_parser("segment", help="segment a scan from an annotated slice", allow_abbrev=False)
     add = segment.add_argument
@@ -96,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="do the whole job on a generated scan with known truth")
     demo.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write into")
+
+    evaluate.add_arguments(commands)
+
+    train = commands.add_parser("train", help="train on folders of scans, labelled or not", allow_abbrev=False)
+    add_train_options(train.add_argument, _device)
 
     commands.add_parser("info", help="show versions, devices, and the weights with their checksum")
     return parser

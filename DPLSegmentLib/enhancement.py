@@ -66,8 +66,9 @@ def antithetic_noise(prototypes: int, variants: int, channels: int, generator: t
 
     For odd K the last variant is its own, noise-free, mirror image, so that the mean is zero for every K.
     """
-    half = torch.randn(prototypes, variants // 2, channels, generator=generator)
-    middle = torch.zeros(prototypes, variants % 2, channels)
+    device = generator.device
+    half = torch.randn(prototypes, variants // 2, channels, generator=generator, device=device)
+    middle = torch.zeros(prototypes, variants % 2, channels, device=device)
     return torch.cat([half, middle, -half], dim=1)
 
 

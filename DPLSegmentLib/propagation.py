@@ -33,7 +33,8 @@ def _walk(model: DPLModel, scan: EncodedScan, batch: list[Track], claims: Claims
     for number, (track, request) in enumerate(zip(batch, requests, strict=True)):
         logits = request.window.paste(result.logits[number][None, None], scan.images.shape[-2:], _ABSENT)[0, 0]
         probability = claims.left_for(request.current, track.label, logits.sigmoid())
-        if float(result.presence[number]) < STOP_LOGIT or int((probability > 0.5).sum()) < MIN_PIXELS:
+        ended = track.task.bounds is None and float(result.presence[number]) < STOP_LOGIT
+        if ended or int((probability > 0.5).sum()) < MIN_PIXELS:
             track.done = True
             continue
         claims.add(request.current, track.label, probability)

@@ -14,6 +14,7 @@ import torch
 
 from .annotation import Annotation, interpret_annotation
 from .checkpoint import WeightsInfo, load_weights
+from .correspondence import Correspondence, correspondence_in_frames
 from .devices import choose_device, describe_device, release
 from .errors import InputError
 from .geometry import Volume, matching_slice_axis
@@ -27,7 +28,7 @@ from .scan import PreparedScan, ScanPreparer, volume_digest
 from .similarity import SimilarityMaps
 from .support import Support, enhanced_prototypes, similarity_maps
 from .tracks import LabelTask
-from .transfer import transfer
+from .transfer import InsideSupport, inside_support, transfer
 
 Progress = Callable[[float, str], None]
 ShouldCancel = Callable[[], bool]
@@ -73,6 +74,7 @@ class OneShotSegmenter:
         self.message: Callable[[str], None] | None = None  # told about a fall-back to the CPU
         self._model = model
         self._support: tuple[Volume, Annotation] | None = None
+        self._inside: tuple[tuple, InsideSupport] | None = None
         self._use(device)
 
     @classmethod
@@ -106,8 +108,13 @@ class OneShotSegmenter:
         return describe_device(self._device)
 
     def clear_cache(self) -> None:
-        """Forget encoded scans (the support stays set)."""
+        """Forget encoded scans, and what was found in the support (which stays set)."""
         self._preparer.clear()
+        self._inside = None
+
+    def keep_scans(self, count: int) -> None:
+        """How many scans stay encoded (4 unless told otherwise), at about 0.8 MB a slice."""
+        self._preparer.capacity = count
 
     def set_support(
         self,
@@ -141,12 +148,13 @@ class OneShotSegmenter:
             lambda: self._preparer.prepare(volume, annotation.slice_axis, progress=part, should_cancel=should_cancel)
         )
         part(1.0, "support ready")
-        self._support = (volume, annotation)
+        self._support, self._inside = (volume, annotation), None
 
     def segment(
         self,
         query: Volume | None = None,
         *,
+        correspondence: Mapping[int, Mapping[int, float]] | None = None,
         progress: Progress | None = None,
         should_cancel: ShouldCancel | None = None,
     ) -> SegmentationResult:
@@ -154,6 +162,9 @@ class OneShotSegmenter:
 
         Args:
             query: the scan to segment; the support scan if None (or if it holds the same voxels in the same place).
+            correspondence: for labels whose slices in another patient's query are known: label -> {query slice: the
+                fractional support slice that shows the same place}, both along the volumes' own slice axes. Such a
+                label is looked for on those slices only. For all other labels the scans are aligned.
             progress: called with a fraction in [0, 1], never falling, and a message.
             should_cancel: asked several times a second.
 
@@ -172,10 +183,15 @@ class OneShotSegmenter:
             check_memory([volume.array.shape, query.array.shape], len(annotation.masks))
         same = query is None or query is volume or volume_digest(query) == volume_digest(volume)
         part = ProgressPart(progress)
-        return self._attempt(lambda: self._segment(None if same else query, part, should_cancel))
+        places = correspondence or {}
+        return self._attempt(lambda: self._segment(None if same else query, places, part, should_cancel))
 
     def _segment(
-        self, query: Volume | None, progress: ProgressPart, should_cancel: ShouldCancel | None
+        self,
+        query: Volume | None,
+        places: Mapping[int, Mapping[int, float]],
+        progress: ProgressPart,
+        should_cancel: ShouldCancel | None,
     ) -> SegmentationResult:
         volume, annotation = self._support
         started = time.perf_counter()
@@ -196,7 +212,13 @@ class OneShotSegmenter:
         if query is None:
             results, maps = self._same_scan(support, prototypes, progress.part(0.3, 0.95), should_cancel)
         else:
-            results, maps = transfer(self._model, support, prototypes, target, progress.part(0.4, 0.95), should_cancel)
+            known = {
+                label: correspondence_in_frames(part, target.frame, scan.frame)
+                for label, part in places.items()
+                if label in annotation.masks
+            }
+            part = progress.part(0.4, 0.95)
+            results, maps = self._other_scan(support, prototypes, target, known, part, should_cancel)
         matched = time.perf_counter()
         own = annotation if query is None else None
         restored = restore(target, results, maps, support.overlaps, own, should_cancel=should_cancel)
@@ -221,8 +243,24 @@ class OneShotSegmenter:
         walk = progress.part(0.2, 1.0)
         return propagate(self._model, scan.encoded, tasks, progress=walk, should_cancel=should_cancel), maps
 
+    def _other_scan(
+        self,
+        support: Support,
+        prototypes: dict,
+        target: PreparedScan,
+        known: Mapping[int, Correspondence],
+        progress: ProgressPart,
+        should_cancel: ShouldCancel | None,
+    ) -> tuple[dict[int, LabelResult], dict[int, SimilarityMaps]]:
+        key = (self.seed, self._model.config, support.scan.digest)
+        if self._inside is None or self._inside[0] != key:
+            own = progress.part(0.0, 0.35)
+            self._inside = key, inside_support(self._model, support, prototypes, own, should_cancel)
+        rest = progress.part(0.35, 1.0)
+        return transfer(self._model, support, self._inside[1], target, rest, should_cancel, known)
+
     def _use(self, device: torch.device) -> None:
-        self._device = device
+        self._device, self._inside = device, None
         self._model.to(device)
         self._preparer = ScanPreparer(self._model, device)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,29 @@ from .sphere import unit
 
 @dataclass
 class SimilarityMaps:
-    """Per query slice: ``logit`` (B, H, W) and ``spread`` (B, H, W), the standard deviation over the variants of the
-    foreground probability, in [0, 0.5]."""
+    """What the prototypes say about query slices, (B, H, W) each.
+
+    Attributes:
+        logit: of the foreground, over the fused prototypes and all variants.
+        spread: standard deviation over the variants of the foreground probability, in [0, 0.5].
+        fused: logit of the fused prototypes alone.
+        highest, lowest: largest and smallest logit of a variant; ``fused`` where there are none.
+    """
 
     logit: Tensor
     spread: Tensor
+    fused: Tensor
+    highest: Tensor
+    lowest: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> SimilarityMaps:
+        """The same change made to each of them."""
+        return SimilarityMaps(*(change(getattr(self, field.name)) for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[SimilarityMaps]) -> SimilarityMaps:
+        """Parts one after the other along the first axis."""
+        return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 class PrototypeSimilarity(nn.Module):
@@ -53,5 +72,7 @@ class PrototypeSimilarity(nn.Module):
         outside = temperature * torch.logsumexp(pixels @ unit(background).T / temperature, dim=-1)
         logits = gain * (foreground - outside[:, None]) + self.bias
         combined = torch.logsumexp(logits, dim=1) - math.log(logits.shape[1])
-        spread = logits[:, 1:].sigmoid().std(dim=1, correction=0) if logits.shape[1] > 1 else torch.zeros_like(combined)
-        return SimilarityMaps(combined.view(batch, height, width), spread.view(batch, height, width))
+        fused, variants = logits[:, 0], logits[:, 1:] if logits.shape[1] > 1 else logits
+        spread = variants.sigmoid().std(dim=1, correction=0)
+        maps = SimilarityMaps(combined, spread, fused, variants.amax(1), variants.amin(1))
+        return maps.map(lambda values: values.view(batch, height, width))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch.nn import functional as F
@@ -16,6 +16,7 @@ from .errors import stop_if
 from .geometry import Volume
 from .model import DPLModel, SupportPrototypes
 from .progress_parts import ProgressPart
+from .prototypes import PrototypeSet
 from .scan import PreparedScan, canonical_digest
 from .similarity import SimilarityMaps
 from .step import EncodedScan
@@ -65,20 +66,21 @@ def enhanced_prototypes(model: DPLModel, support: Support, label: int, seed: int
     for index, mask in sorted(support.masks[label].items()):
         small = F.avg_pool2d(mask[None, None], FEATURE_STRIDE)[0, 0]
         parts.append(model.support_prototypes(scan.features[index].float(), small, scan.pixel_mm, generator))
+    return joined_prototypes(parts)
+
+
+def joined_prototypes(parts: Sequence[SupportPrototypes]) -> SupportPrototypes:
+    """The prototypes of several slices as one set."""
     if len(parts) == 1:
         return parts[0]
     pooled, enhanced = [part.pooled for part in parts], [part.enhanced for part in parts]
-    joined = EnhancedPrototypes(
-        *(
-            torch.cat([getattr(part, name) for part in enhanced])
-            for name in ("original", "fused", "variants", "free_cosine")
-        )
+    names = ("original", "fused", "variants", "free_cosine")
+    return SupportPrototypes(
+        PrototypeSet(*(torch.cat([getattr(part, field.name) for part in pooled]) for field in fields(PrototypeSet))),
+        EnhancedPrototypes(*(torch.cat([getattr(part, name) for part in enhanced]) for name in names)),
+        torch.cat([part.statistics for part in parts]),
+        parts[0].geometry,
     )
-    first = pooled[0]
-    first.background = torch.cat([part.background for part in pooled])
-    first.foreground = torch.cat([part.foreground for part in pooled])
-    first.weights = torch.cat([part.weights for part in pooled])
-    return SupportPrototypes(first, joined, torch.cat([part.statistics for part in parts]), parts[0].geometry)
 
 
 @torch.inference_mode()
@@ -98,13 +100,11 @@ def similarity_maps(
     found = {}
     count = len(scan.features)
     for number, (label, part) in enumerate(prototypes.items()):
-        logits, spreads = [], []
+        chunks = []
         for start in range(0, count, chunk):
             stop_if(should_cancel)
             features = scan.features[start : start + chunk].float()
-            maps = model.similarity(features, part.enhanced, part.pooled.background)
-            logits.append(maps.logit)
-            spreads.append(maps.spread)
+            chunks.append(model.similarity(features, part.enhanced, part.pooled.background))
             progress((number + (start + len(features)) / count) / len(prototypes), "comparing with the prototypes")
-        found[label] = SimilarityMaps(torch.cat(logits), torch.cat(spreads))
+        found[label] = SimilarityMaps.joined(chunks)
     return found

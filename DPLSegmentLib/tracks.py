@@ -29,11 +29,13 @@ class LabelTask:
         annotated: slice index -> mask (H, W) in [0, 1] on the network grid.
         similarity: prototype similarity over all slices of the scan.
         overlaps: labels that may hold the same voxels as this one.
+        bounds: first and last slice that show the label, where that is known; walks go as far, and no farther.
     """
 
     annotated: dict[int, Tensor]
     similarity: SimilarityMaps
     overlaps: frozenset[int] = frozenset()
+    bounds: tuple[int, int] | None = None
 
 
 @dataclass
@@ -92,6 +94,7 @@ class Track:
 def make_tracks(label: int, task: LabelTask, scan: EncodedScan) -> list[Track]:
     """Outward from the first and last annotated slice, and both ways between neighbouring ones."""
     places = sorted(task.annotated)
+    first, last = task.bounds or (0, len(scan.images) - 1)
     tracks = []
     for n, start in enumerate(places):
         mask = task.annotated[start]
@@ -101,7 +104,7 @@ def make_tracks(label: int, task: LabelTask, scan: EncodedScan) -> list[Track]:
         appearance = Appearance.of(scan.images[start], mask, window)
         for direction in (1, -1):
             inner = 0 <= n + direction < len(places)
-            stop = places[n + direction] if inner else (len(scan.images) if direction > 0 else -1)
+            stop = places[n + direction] if inner else (last + 1 if direction > 0 else first - 1)
             other = stop if inner else None
             if not inner and len(places) > 1:
                 other = places[n - direction]

@@ -8,6 +8,7 @@ inside the query takes over from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from .alignment import SliceAlignment, align_slices
 from .components import largest_component
+from .correspondence import Correspondence
 from .cross_matching import STRIDE, body_coordinates
 from .encoder import FEATURE_STRIDE
 from .errors import stop_if
@@ -31,7 +33,6 @@ REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0
 SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
 PRIOR_SHARE = 0.25  # of the looked-up probability in the final blend with propagation
-PROTOTYPE_SHARE = 0.5  # of the prototype similarity in the looked-up probability
 
 
 def _coarse(values: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ def look_up(
     support: EncodedScan,
     masks: Mapping[int, LabelResult],
     maps: Mapping[int, SimilarityMaps],
-    alignment: SliceAlignment,
+    alignment: SliceAlignment | Correspondence,
     progress: ProgressPart,
     should_cancel: Callable[[], bool] | None,
 ) -> dict[int, Tensor]:
@@ -90,11 +91,11 @@ def look_up(
                 query.images
             ),
         )
+        features = F.avg_pool2d(query.features[index][None].float(), STRIDE)
         for row, label in enumerate(labels):
-            similar = F.avg_pool2d(maps[label].logit[index][None, None].float(), STRIDE)[0, 0]
-            logit = torch.logit(read[row].clamp(0.005, 0.995))
-            mixed = (1.0 - PROTOTYPE_SHARE) * logit + PROTOTYPE_SHARE * similar.clamp(-6.0, 6.0)
-            found[label][index] = mixed.sigmoid() * (read[row] > 0.02)
+            similar = maps[label].map(lambda values, n=index: F.avg_pool2d(values[n][None].float(), STRIDE))
+            probability = model.fuse_evidence(read[row][None], similar, features)[0].sigmoid()
+            found[label][index] = probability * (read[row] > 0.02)
         progress((index + 1) / count, f"comparing slice {index + 1} of {count}")
     return found
 
@@ -106,26 +107,59 @@ def choose_anchor(probability: Tensor) -> int | None:
     return best if float(gain[best]) > 0.5 else None
 
 
-def transfer(
+@dataclass
+class InsideSupport:
+    """The annotation propagated through its own scan: what all queries of one support share."""
+
+    masks: dict[int, LabelResult]
+    prototypes: Mapping[int, SupportPrototypes]
+
+
+def inside_support(
     model: DPLModel,
     support: Support,
     prototypes: Mapping[int, SupportPrototypes],
+    progress: ProgressPart,
+    should_cancel: Callable[[], bool] | None,
+) -> InsideSupport:
+    """Propagate the annotation through its own scan."""
+    scan = support.scan.encoded
+    own = similarity_maps(model, prototypes, scan, progress.part(0.0, 0.3), should_cancel)
+    tasks = {label: LabelTask(support.masks[label], own[label], support.overlaps[label]) for label in prototypes}
+    masks = propagate(model, scan, tasks, progress=progress.part(0.3, 1.0), should_cancel=should_cancel)
+    return InsideSupport(masks, prototypes)
+
+
+def transfer(
+    model: DPLModel,
+    support: Support,
+    inside: InsideSupport,
     target: PreparedScan,
     progress: ProgressPart,
     should_cancel: Callable[[], bool] | None,
+    known: Mapping[int, Correspondence] | None = None,
 ) -> tuple[dict[int, LabelResult], dict[int, SimilarityMaps]]:
     """Segment another scan.
+
+    Args:
+        known: label -> correspondence of slices, where it need not be found; such a label lies on those slices only.
 
     Returns:
         Probabilities per label on the query's network grid, and the prototype similarity maps of the query.
     """
     source, query = support.scan.encoded, target.encoded
-    own = similarity_maps(model, prototypes, source, progress.part(0.0, 0.1), should_cancel)
-    tasks = {label: LabelTask(support.masks[label], own[label], support.overlaps[label]) for label in prototypes}
-    masks = propagate(model, source, tasks, progress=progress.part(0.1, 0.35), should_cancel=should_cancel)
-    alignment = align_slices(query, source)
-    maps = similarity_maps(model, prototypes, query, progress.part(0.35, 0.45), should_cancel)
-    prior = look_up(model, query, source, masks, maps, alignment, progress.part(0.45, 0.6), should_cancel)
+    labels, known = list(inside.masks), known or {}
+    groups: list[tuple[list[int], SliceAlignment | Correspondence]] = [([n], known[n]) for n in labels if n in known]
+    if unknown := [label for label in labels if label not in known]:
+        groups.append((unknown, align_slices(query, source)))
+    maps: dict[int, SimilarityMaps] = {}
+    prior: dict[int, Tensor] = {}
+    for number, (group, alignment) in enumerate(groups):
+        part = progress.part(0.4 * number / len(groups), 0.4 * (number + 1) / len(groups))
+        prototypes = {label: inside.prototypes[label] for label in group}
+        maps |= similarity_maps(model, prototypes, query, part.part(0.0, 0.4), should_cancel)
+        masks = {label: inside.masks[label] for label in group}
+        prior |= look_up(model, query, source, masks, maps, alignment, part.part(0.4, 1.0), should_cancel)
     size = query.images.shape[-2:]
     fine, anchors = {}, {}
     for label, probability in prior.items():
@@ -133,13 +167,15 @@ def transfer(
         fine[label] = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
         anchor = choose_anchor(kept)
         if anchor is not None:
-            anchors[label] = LabelTask({anchor: fine[label][anchor]}, maps[label], support.overlaps[label])
-    walked = propagate(model, query, anchors, progress=progress.part(0.6, 1.0), should_cancel=should_cancel)
+            bounds = known[label].bounds if label in known else None
+            task = LabelTask({anchor: fine[label][anchor]}, maps[label], support.overlaps[label], bounds)
+            anchors[label] = task
+    walked = propagate(model, query, anchors, progress=progress.part(0.4, 1.0), should_cancel=should_cancel)
     results = {}
-    for label in prototypes:
+    for label in labels:
         result = LabelResult()
         steps = walked[label].probability if label in walked else {}
-        for index in range(len(query.images)):
+        for index in known[label].places if label in known else range(len(query.images)):
             looked_up = fine[label][index]
             step = steps.get(index)
             if step is None and float(looked_up.max()) < 0.05:

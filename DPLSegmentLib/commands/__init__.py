@@ -1,1 +1,1 @@
-"""The three commands of the command line."""
+"""The commands of the command line."""

@@ -16,6 +16,9 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 
+# Distances (mm) and areas (mm^2) of the faces of either mask.
+Directed = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
 
 def dice(prediction: np.ndarray, truth: np.ndarray, excluded_slices: Iterable[int] = (), slice_axis: int = 0) -> float:
     """2|A n B| / (|A| + |B|) over all voxels outside the excluded slices.
@@ -43,8 +46,7 @@ def hausdorff95(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[flo
     steps = _checked_spacing(a, spacing)
     if not a.any() or not b.any():
         return 0.0 if a.any() == b.any() else float("inf")
-    to_truth, to_prediction = _surface_distances(a, b, steps)
-    return max(_percentile95(*to_truth), _percentile95(*to_prediction))
+    return _hausdorff95(_surface_distances(a, b, steps))
 
 
 def surface_dice(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float = 2.0) -> float:
@@ -60,11 +62,29 @@ def surface_dice(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[fl
     steps = _checked_spacing(a, spacing)
     if not a.any() or not b.any():
         return float(a.any() == b.any())
+    return _surface_dice(_surface_distances(a, b, steps), tolerance)
+
+
+def surface_scores(
+    prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float
+) -> tuple[float, float]:
+    """(:func:`hausdorff95` in mm, :func:`surface_dice` at ``tolerance`` mm), for the work of one of them."""
+    if not tolerance >= 0:
+        raise InputError(f"The tolerance of surface Dice is {tolerance} mm; give zero or more.")
+    a, b = _masks(prediction, truth)
+    steps = _checked_spacing(a, spacing)
+    if not a.any() or not b.any():
+        alike = a.any() == b.any()
+        return 0.0 if alike else float("inf"), float(alike)
     directed = _surface_distances(a, b, steps)
-    # Distances come in single precision: a surface at exactly the tolerance must still count.
-    slack = 1e-5 * max(1.0, tolerance)
-    within = sum(areas[distances <= tolerance + slack].sum() for distances, areas in directed)
-    return float(within / sum(areas.sum() for _, areas in directed))
+    return _hausdorff95(directed), _surface_dice(directed, tolerance)
+
+
+def distance_to_surface(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """Distance in mm from every voxel's centre to the nearest face centre of the surface of a 3-D mask that is not
+    empty, float32 of the mask's shape."""
+    steps = _checked_spacing(mask, spacing)
+    return _distance_to(_face_areas(np.asarray(mask) != 0, steps) > 0, steps)[1::2, 1::2, 1::2]
 
 
 def _masks(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,9 +103,18 @@ def _checked_spacing(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     return steps
 
 
-def _surface_distances(
-    a: np.ndarray, b: np.ndarray, spacing: np.ndarray
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def _hausdorff95(directed: Directed) -> float:
+    return max(_percentile95(*one) for one in directed)
+
+
+def _surface_dice(directed: Directed, tolerance: float) -> float:
+    # Distances come in single precision: a surface at exactly the tolerance must still count.
+    slack = 1e-5 * max(1.0, tolerance)
+    within = sum(areas[distances <= tolerance + slack].sum() for distances, areas in directed)
+    return float(within / sum(areas.sum() for _, areas in directed))
+
+
+def _surface_distances(a: np.ndarray, b: np.ndarray, spacing: np.ndarray) -> Directed:
     """((distance of each face of ``a`` to ``b``, its area), (the same of ``b``'s to ``a``)), mm and mm^2."""
     occupied = np.nonzero(a | b)
     box = tuple(slice(int(index.min()), int(index.max()) + 1) for index in occupied)

@@ -21,7 +21,7 @@ class Anatomy:
 
     ``labels`` int16 (slice, row, column): slices to superior, rows to posterior, columns to the patient's
     left; 0 is the air around the body. ``names`` and ``kinds`` ('organ', 'vessel', 'bone', 'bowel', 'fat',
-    'muscle', 'skin', 'air', 'fluid', 'lesion') per label; ``spacing`` mm (slice, row, column).
+    'muscle', 'skin', 'air', 'fluid', 'lesion', 'couch', 'foam') per label; ``spacing`` mm (slice, row, column).
     """
 
     labels: np.ndarray

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -23,6 +25,8 @@ _BY_KIND = {
         "air": (-920, 40),
         "fluid": (10, 8),
         "lesion": (45, 40),
+        "couch": (-180, 120),
+        "foam": (-880, 50),
     },
     "t1": {
         "organ": (0.5, 0.1),
@@ -35,6 +39,8 @@ _BY_KIND = {
         "air": (0.03, 0.01),
         "fluid": (0.18, 0.05),
         "lesion": (0.35, 0.15),
+        "couch": (0.02, 0.005),
+        "foam": (0.02, 0.005),
     },
     "t2": {
         "organ": (0.45, 0.14),
@@ -47,19 +53,22 @@ _BY_KIND = {
         "air": (0.03, 0.01),
         "fluid": (0.95, 0.08),
         "lesion": (0.65, 0.2),
+        "couch": (0.02, 0.005),
+        "foam": (0.02, 0.005),
     },
 }
 
 
-def _intensities(anatomy: Anatomy, rng: np.random.Generator, contrast: str) -> np.ndarray:
-    """One value per label; fats and muscles of one body look alike, as in life."""
-    values = np.zeros(max(anatomy.names, default=0) + 1, np.float32)
+def draw_intensities(kinds: Mapping[int, str], rng: np.random.Generator, contrast: str) -> np.ndarray:
+    """One value per label 0..max, float32: HU for ``ct``, else fat near 1; fats and muscles of one body look alike, as
+    in life. ``kinds``: see ``Anatomy``."""
+    values = np.zeros(max(kinds, default=0) + 1, np.float32)
     values[0] = -1000.0 if contrast == "ct" else 0.0
     shared: dict[str, float] = {}
-    for label, kind in anatomy.kinds.items():
+    for label, kind in kinds.items():
         if contrast == "random":
             level, spread = rng.uniform(0.08, 1.0), 0.0
-            if kind == "air":
+            if kind in ("air", "couch", "foam"):
                 level = rng.uniform(0.0, 0.1)
         else:
             level, spread = _BY_KIND[contrast][kind]
@@ -88,7 +97,7 @@ def render(anatomy: Anatomy, seed: int, contrast: str = "ct") -> np.ndarray:
         raise InputError(f"The contrast '{contrast}' is not known; use one of {', '.join(CONTRASTS)}.")
     rng = np.random.default_rng([seed, 3])
     shape, spacing = anatomy.labels.shape, anatomy.spacing
-    values = _intensities(anatomy, rng, contrast)
+    values = draw_intensities(anatomy.kinds, rng, contrast)
     image = values[anatomy.labels]
     unit = 400.0 if contrast == "ct" else 1.0
     texture = smooth_field(rng, shape, spacing, 7.0 + 2 * max(spacing[1:])) * rng.uniform(0.008, 0.03)

@@ -1,1 +1,1 @@
-"""Training of the bundled weights: data, episodes, losses and the loop (needs scipy)."""
+"""Training: data, episodes, losses and the loop (needs the ``training`` extra). Docs/Training.md says how to use it."""

@@ -1,187 +1,218 @@
-"""Training cache: prepared scans as small ``.npz`` files that are loaded once.
+"""The training cache: prepared scans and generated bodies in few megabytes, made by one command.
 
-Command line: ``python -m DPLSegmentLib.training.cache --data DIR --output DIR``.
+``python -m DPLSegmentLib.training.cache --data DIR [DIR ...] --output DIR [--bodies N]``
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import InputError
-from .objects import PseudoObjects, body_mask, pseudo_objects
+from ..quiet import native_messages_hidden
+from ..reading import read_annotation, read_volume
+from .bodies import FIRST_SEED, generate_bodies
+from .prepare import MAX_SIZE, prepare_parts, prepare_scan
+from .scan_files import ScanFile, find_scans, fold_of
+from .training_scan import FORMAT, MANIFEST, TrainingScan, cache_files, is_cache
 
-HEADNECK_NAMES = ("brainstem", "cord", "right parotid", "left parotid", "oesophagus", "larynx", "mandible")
-HU_RANGE = (-1000, 1500)
-OBJECT_WINDOW = (-160.0, 240.0)
-AIR_THRESHOLD = -300.0
+LARGEST_GENUINE = 255
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingScan:
-    """One prepared scan; arrays are (slice, row, column) with slices to superior, rows to posterior, columns
-    to left.
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train on.
 
-    ``image`` int16, HU clipped to -1000..1500; ``spacing`` mm (slice, row, column); ``regions``, ``groups``
-    and ``objects`` as in ``PseudoObjects``; ``labels`` uint8 real labels (all 0 without); ``label_names`` of
-    values 1, 2, ...
+    ``data``: folders of scans; ``labelled``: those among them whose label maps become genuine structures; ``offsets``:
+    folder -> what to add to stored values to get HU; ``pattern``, ``exclude``: see ``find_scans``; ``fold``: leave this
+    fold's test scans out; ``drop_organs``: leave out every slice of a scan that shows any label of its label map (all
+    labels, or the values given); ``bodies``, ``pairs``: see ``generate_bodies``.
     """
 
-    name: str
-    image: np.ndarray
-    spacing: np.ndarray
-    regions: np.ndarray
-    groups: np.ndarray
-    objects: np.ndarray
-    labels: np.ndarray
-    label_names: tuple[str, ...]
-
-    def object_labels(self, level: int) -> np.ndarray:
-        """Pseudo-object label volume of one level (0 fine .. coarse), int32."""
-        return self.objects[level][self.regions]
-
-    def group_labels(self, level: int) -> np.ndarray:
-        """Whole partition of one level (for contrast changes per region), int32."""
-        return self.groups[level][self.regions]
-
-    def save(self, path: Path) -> None:
-        """Write as uncompressed ``.npz``."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        np.savez(path, **{k: np.asarray(v) for k, v in fields.items()})
-
-    @classmethod
-    def load(cls, path: Path) -> TrainingScan:
-        """Read a file written by ``save``."""
-        with np.load(path) as data:
-            fields = {name: data[name] for name in cls.__dataclass_fields__}
-        fields["name"] = str(fields["name"])
-        fields["label_names"] = tuple(str(name) for name in fields["label_names"])
-        return cls(**fields)
+    data: tuple[Path, ...] = ()
+    labelled: tuple[Path, ...] = ()
+    offsets: Mapping[Path, float] = field(default_factory=dict)
+    pattern: str | None = None
+    exclude: str | None = None
+    fold: int | None = None
+    drop_organs: tuple[int, ...] | None = None
+    bodies: int = 0
+    pairs: int = 0
+    first_seed: int = FIRST_SEED
+    grid: tuple[tuple[int, int, int], tuple[float, float, float]] | None = None
+    max_size: int = MAX_SIZE
 
 
-def load_cache(folder: str | Path) -> list[TrainingScan]:
-    """All scans of a cache folder, sorted by file name."""
-    paths = sorted(Path(folder).glob("*.npz"))
-    if not paths:
-        raise InputError(f"The training cache {folder} holds no .npz files; prepare it first.")
-    return [TrainingScan.load(path) for path in paths]
+Progress = Callable[[float, str], None]
 
 
-def prepare_scan(
-    image: sitk.Image,
-    name: str,
-    labels: sitk.Image | None = None,
-    label_names: Sequence[str] = (),
-    hu_offset: float = 0.0,
-    max_size: int = 256,
-    max_upsample: float = 1.0,
-) -> TrainingScan:
-    """Orient, crop to the body, resample in-plane and find the pseudo-objects of a CT scan.
+def prepare_cache(config: DataConfig, output: Path, progress: Progress | None = None) -> list[Path]:
+    """Prepare, or reuse, the cache of these data in ``output``; returns its files.
 
-    ``hu_offset`` is added to the stored values to get HU. The longest in-plane side becomes at most
-    ``max_size`` pixels; images are enlarged at most ``max_upsample`` times. Slices are never resampled.
+    A scan is prepared again only if its file or its settings have changed. Folders that are caches themselves are used
+    as they are. Raises InputError for folders without scans and for scans that cannot be used.
     """
-    image = sitk.DICOMOrient(image, "LPS")
-    hu = np.clip(sitk.GetArrayFromImage(image).astype(np.float32) + hu_offset, *HU_RANGE)
-    box = _bounding_box(body_mask(hu, AIR_THRESHOLD), margin=(0, 4, 4))
-    cropped = sitk.GetImageFromArray(hu)
-    cropped.CopyInformation(image)
-    cropped = cropped[box[2], box[1], box[0]]
-    grid = _target_grid(cropped, max_size, max_upsample)
-    hu = sitk.GetArrayFromImage(_resample(cropped, grid, sitk.sitkLinear))
-    truth = np.zeros(hu.shape, np.uint8)
-    if labels is not None:
-        labels = sitk.DICOMOrient(labels, "LPS")
-        truth = sitk.GetArrayFromImage(_resample(labels, grid, sitk.sitkNearestNeighbor)).astype(np.uint8)
-    spacing = grid.GetSpacing()[::-1]
-    body = body_mask(hu, AIR_THRESHOLD)
-    low, high = OBJECT_WINDOW
-    # Beyond the window everything is lung or bone: flattened, or marrow and cortex become separate segments.
-    found: PseudoObjects = pseudo_objects(np.clip((hu - low) / (high - low), -0.25, 1.15), spacing, body)
-    kind = np.uint16 if found.regions.max() < 65536 else np.int32
-    return TrainingScan(
-        name=name,
-        image=np.round(hu).astype(np.int16),
-        spacing=np.asarray(spacing, np.float32),
-        regions=found.regions.astype(kind),
-        groups=found.groups,
-        objects=found.objects,
-        labels=truth,
-        label_names=tuple(label_names),
-    )
-
-
-def build_cache(data: Path, output: Path, headneck: int = 40) -> Iterator[TrainingScan]:
-    """Prepare ``unlabelled_ct/*`` and the first ``headneck`` scans of ``headneck_ct`` under ``data``; yields
-    each."""
     output.mkdir(parents=True, exist_ok=True)
-    for path in sorted((data / "unlabelled_ct").glob("*.nii.gz")):
-        scan = prepare_scan(sitk.ReadImage(str(path)), path.name.removesuffix(".nii.gz"))
-        scan.save(output / f"{scan.name}.npz")
-        yield scan
-    for path in sorted((data / "headneck_ct").glob("*_ct.nii.gz"))[:headneck]:
-        name = path.name.removesuffix("_ct.nii.gz")
-        labels = sitk.ReadImage(str(path.with_name(f"{name}_label.nii.gz")))
-        scan = prepare_scan(sitk.ReadImage(str(path)), f"headneck_{name}", labels, HEADNECK_NAMES, hu_offset=-1000.0)
-        scan.save(output / f"{scan.name}.npz")
-        yield scan
+    ready = [path for folder in config.data if is_cache(folder) for path in cache_files(folder)]
+    folders = [folder for folder in config.data if not is_cache(folder)]
+    if ready and (config.fold is not None or config.drop_organs is not None):
+        raise InputError("A prepared cache cannot be divided any more; give the folders of its scans.")
+    if config.fold is not None and not folders:
+        raise InputError("A fold is a part of some scans; give their folder.")
+    scans = find_scans(folders, config.pattern, config.exclude) if folders else []
+    if config.fold is not None:
+        scans, _ = fold_of(scans, config.fold)
+    # Every scan's file name tells what it was made from.
+    jobs = [(f"{scan.name}-{_fingerprint(scan, config)}", scan) for scan in scans]
+    files: list[Path] = []
+    for number, (stem, scan) in enumerate(jobs):
+        if progress:
+            progress(number / (len(jobs) + 0.2 * config.bodies), f"preparing {scan.name}")
+        files += _made(output, stem, lambda scan=scan: _read_and_prepare(scan, config))
+    for number, seed in enumerate(range(config.first_seed, config.first_seed + config.bodies)):
+        if progress:
+            done = len(jobs) + 0.2 * number
+            progress(done / (len(jobs) + 0.2 * config.bodies), f"generating body {number + 1} of {config.bodies}")
+        paired = int(number < config.pairs)
+        stem = f"body{seed}-{_digest([paired, config.grid, FORMAT])}"
+        files += _made(output, stem, lambda seed=seed, n=paired: list(generate_bodies(1, n, seed, config.grid)))
+    if not files and not ready:
+        raise InputError("There is nothing to train on: give folders of scans, or generated bodies.")
+    listed = {"format": FORMAT, "files": [path.name for path in files]}
+    if files:
+        temporary = output / f".{MANIFEST}.part"
+        temporary.write_text(json.dumps(listed, indent=1), encoding="utf-8")
+        temporary.replace(output / MANIFEST)
+    if progress:
+        progress(1.0, "training cache ready")
+    return ready + files
 
 
-def _bounding_box(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, slice, slice]:
-    box = []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(int(line[0]) - margin[axis], 0), min(int(line[-1]) + 1 + margin[axis], mask.shape[axis])))
-    return tuple(box)
+def _made(output: Path, stem: str, make: Callable[[], list[TrainingScan]]) -> list[Path]:
+    """The files of one job, which is done unless its note says that it was done before."""
+    note = output / f"{stem}.json"
+    try:
+        paths = [output / str(name) for name in json.loads(note.read_text(encoding="utf-8"))]
+        if all(path.is_file() for path in paths):
+            return paths
+    except (OSError, ValueError, TypeError):
+        pass
+    paths = []
+    for number, scan in enumerate(make()):
+        path = output / f"{stem}-{number + 1}.npz"
+        scan.save(path)
+        paths.append(path)
+    note.write_text(json.dumps([path.name for path in paths]), encoding="utf-8")
+    return paths
 
 
-def _target_grid(image: sitk.Image, max_size: int, max_upsample: float) -> sitk.Image:
-    """Empty image that covers ``image`` with square in-plane pixels of the wanted size."""
-    spacing, size = image.GetSpacing(), image.GetSize()
-    extent = [size[axis] * spacing[axis] for axis in range(2)]
-    pixel = max(max(extent) / max_size, min(spacing[:2]) / max_upsample)
-    pixels = [max(round(length / pixel), 1) for length in extent]
-    grid = sitk.Image([*pixels, size[2]], sitk.sitkUInt8)
-    grid.SetSpacing([pixel, pixel, spacing[2]])
-    grid.SetDirection(image.GetDirection())
-    shift = [(pixel - spacing[0]) / 2 / spacing[0], (pixel - spacing[1]) / 2 / spacing[1], 0.0]
-    grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(shift))
-    return grid
+def _read_and_prepare(scan: ScanFile, config: DataConfig) -> list[TrainingScan]:
+    with native_messages_hidden():
+        volume = read_volume(scan.path)
+        wanted = scan.folder in config.labelled or config.drop_organs is not None
+        if wanted and scan.labels is None:
+            raise InputError(f"No label map was found beside the scan '{scan.path}'; name it like the scan.")
+        masks, segments = read_annotation(scan.labels, volume) if wanted else ({}, [])
+    names = {segment.value: segment.name for segment in segments}
+    offset = config.offsets.get(scan.folder)
+    if config.drop_organs is not None:
+        chosen = [mask for value, mask in masks.items() if not config.drop_organs or value in config.drop_organs]
+        drop = np.any(chosen, axis=0) if chosen else np.zeros(volume.array.shape, bool)
+        return prepare_parts(volume, scan.name, hu_offset=offset, max_size=config.max_size, drop=drop)
+    masks = {value: mask for value, mask in masks.items() if value <= LARGEST_GENUINE}
+    label_names = [names.get(value, "") for value in range(1, max(masks, default=0) + 1)]
+    return [prepare_scan(volume, scan.name, masks, label_names, offset, config.max_size)]
 
 
-def _resample(image: sitk.Image, grid: sitk.Image, interpolator: int) -> sitk.Image:
-    factor = grid.GetSpacing()[0] / image.GetSpacing()[0]
-    if interpolator == sitk.sitkLinear and factor > 1.05:
-        sigma = 0.4 * image.GetSpacing()[0] * (factor**2 - 1) ** 0.5
-        image = sitk.SmoothingRecursiveGaussian(image, [sigma, sigma, 1e-3 * image.GetSpacing()[2]])
-    # Border pixel centres of the coarser grid may lie half a pixel outside of the finer one.
-    return sitk.Resample(
-        image,
-        grid,
-        sitk.Transform(),
-        interpolator,
-        float(sitk.GetArrayViewFromImage(image).min()),
-        image.GetPixelID(),
-        interpolator == sitk.sitkLinear,
+def _fingerprint(scan: ScanFile, config: DataConfig) -> str:
+    def state(path: Path | None) -> list:
+        if path is None:
+            return []
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+    genuine = scan.folder in config.labelled or config.drop_organs is not None
+    return _digest(
+        [
+            state(scan.path),
+            state(scan.labels) if genuine else [],
+            config.offsets.get(scan.folder),
+            config.drop_organs,
+            config.max_size,
+            FORMAT,
+        ]
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line entry."""
+def _digest(settings: object) -> str:
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:10]
+
+
+def data_config(arguments: argparse.Namespace, bodies: int, pairs: int, **more: object) -> DataConfig:
+    """The options as a ``DataConfig``. Raises InputError for offsets that are not understood."""
+    folders = [*arguments.data, *(folder for folder in arguments.labelled if folder not in arguments.data)]
+    offsets: dict[Path, float] = {}
+    for text in arguments.offset:
+        name, _, value = text.rpartition("=")
+        matching = [folder for folder in folders if folder == Path(name) or folder.name == name]
+        try:
+            offsets[matching[0]] = float(value)
+        except (ValueError, IndexError):
+            raise InputError(f"The offset '{text}' is not FOLDER=NUMBER with one of the folders given.") from None
+    organs = arguments.drop_organs
+    return DataConfig(
+        data=tuple(folders),
+        labelled=tuple(arguments.labelled),
+        offsets=offsets,
+        pattern=arguments.pattern,
+        exclude=arguments.exclude,
+        fold=arguments.fold,
+        drop_organs=None if organs is None else tuple(organs),
+        bodies=bodies,
+        pairs=pairs,
+        **more,
+    )
+
+
+def described(files: Sequence[Path]) -> Iterator[str]:
+    """One line about what a cache holds."""
+    scans = sum(not path.name.startswith("body") for path in files)
+    size = sum(path.stat().st_size for path in files)
+    yield f"{scans} prepared scans and {len(files) - scans} generated bodies, {size / 1e6:.1f} MB"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line entry; returns the exit code, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m DPLSegmentLib.training.cache", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with unlabelled_ct and headneck_ct")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the .npz files")
-    parser.add_argument("--headneck", type=int, default=40, help="how many head-neck scans to take")
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders of scans")
+    add("--labelled", type=Path, nargs="+", default=[], metavar="DIR", help="more folders, whose label maps are used")
+    add("--offset", nargs="+", default=[], metavar="DIR=HU", help="add HU to the values of a folder's CT scans")
+    add("--pattern", metavar="NAMES", help="use files with such names only, for instance 'image_*'")
+    add("--exclude", metavar="NAMES", help="leave out such files (default: those named like label maps)")
+    add("--fold", type=int, metavar="K", help="leave out fold K, from 0: five consecutive scans")
+    add("--drop-organs", type=int, nargs="*", metavar="LABEL", help="leave out slices that show any (of these) labels")
+    parser.add_argument("--bodies", type=int, default=0, help="how many bodies to generate")
+    parser.add_argument("--pairs", type=int, default=0, help="how many of them also get a second patient")
+    parser.add_argument("--output", type=Path, required=True, help="folder to prepare the cache in")
     options = parser.parse_args(arguments)
-    for scan in build_cache(options.data, options.output, options.headneck):
-        counts = [int(np.count_nonzero(np.unique(row))) for row in scan.objects]
-        print(f"{scan.name}: {scan.image.shape}, objects per level {counts}", flush=True)
+    try:
+        config = data_config(options, options.bodies, options.pairs)
+        files = prepare_cache(config, options.output, lambda share, text: print(f"{share:4.0%} {text}", flush=True))
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    for line in described(files):
+        print(f"{options.output}: {line}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -38,6 +38,20 @@ def _field(shape: tuple[int, int], rng: np.random.Generator, strength: float) ->
     return F.interpolate(coarse, size=shape, mode="bicubic", align_corners=True)[0, 0].exp()
 
 
+def _ghost(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """A faint displaced copy along one axis, as motion leaves in MR."""
+    axis = int(rng.integers(1, 3))
+    shift = int(rng.integers(images.shape[axis] // 8 + 1, images.shape[axis] // 2 + 2))
+    return images + float(rng.uniform(0.02, 0.1)) * images.roll(shift, axis)
+
+
+def _streaks(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Faint streaks along one axis, another pattern on each slice, as arms and shoulders leave in CT."""
+    lines = torch.from_numpy(rng.standard_normal((*images.shape[:2], 1), dtype=np.float32))
+    fade = torch.from_numpy(np.cos(np.linspace(-1.2, 1.2, images.shape[2], dtype=np.float32)))
+    return images + float(rng.uniform(0.005, 0.03)) * lines * fade
+
+
 def augment_contrast(images: Tensor, regions: Tensor, rng: np.random.Generator) -> Tensor:
     """Change the looks of a stack of slices, all in the same way but for noise.
 
@@ -68,6 +82,10 @@ def augment_contrast(images: Tensor, regions: Tensor, rng: np.random.Generator) 
         small = tuple(max(8, round(length * factor)) for length in size)
         images = F.interpolate(images[:, None], size=small, mode="bilinear", antialias=True)
         images = F.interpolate(images, size=size, mode="bilinear")[:, 0]
+    if rng.random() < 0.08:
+        images = _ghost(images, rng)
+    if rng.random() < 0.05:
+        images = _streaks(images, rng)
     drift = torch.from_numpy(rng.normal(0.0, 0.02 * (rng.random() < 0.5), (len(images), 1, 1)).astype(np.float32))
     images = images + drift
     level = float(rng.uniform(0.0, 0.06))

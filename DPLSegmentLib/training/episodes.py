@@ -1,175 +1,242 @@
 """Episodes: what one training example looks like.
 
-A *rollout* episode is a short walk away from an annotated slice, as in propagation, often past the object's end. A
-*pair* episode shows support and query as two patients: other contrast, other shape, another slice.
+A *rollout* episode is a short walk away from an annotated slice, as in propagation, often past the object's end, and
+sometimes towards, or away from, a second annotated slice. A *pair* episode shows one to three support slices and a
+query as two patients: other contrast, other shape, another slice.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..preprocessing import MULTIPLE
 from .contrast import augment_contrast
 from .deform import random_deformation
+from .looks import Look, averaged_slices
+from .memory_errors import with_errors
 from .pool import Target, TrainingPool
+from .views import crop_around, flip, part_of, resize, slice_shifts, thinning
 
-PAST_END_RATE = 0.25  # of rollouts that start so near the object's end that they must run past it
-PARTNER_RATE = 0.7  # of pairs that show two patients, where the pool has a second one
+SMALLEST = 30  # pixels of a mask in a pair
+LONGEST_PAST_END = 3  # steps
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How often episodes are of which kind, each in [0, 1]."""
+
+    past_end: float = 0.25  # rollouts that start so near the object's end that they must run past it
+    second: float = 0.25  # rollouts with a second annotated slice
+    errors: float = 0.7  # rollouts whose first remembered mask is a wrong one
+    partner: float = 0.7  # pairs that show two patients, where the pool has a second one
+    far: float = 0.4  # pairs of one scan whose query is any slice of the structure, not a neighbour
+    several: float = 0.3  # pairs with two or three support slices
+    partial: float = 0.15  # pairs whose support shows a part of the structure
+    motion: float = 0.2  # blocks of slices that breathing has moved against each other
+    thick: float = 0.5  # blocks whose slices are averages, where slices were left out
+    one_look: float = 0.3  # pairs of generated bodies seen with one look rather than two
 
 
 @dataclass
-class RolloutEpisode:
-    """Consecutive slices (S, H, W) with masks; slice ``annotated`` is given, ``previous`` was just done, and
-    ``steps`` are to be predicted in this order."""
+class _OnDevice:
+    def to(self, device: torch.device) -> Any:
+        """The same episode with its tensors on a device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{n: v.to(device, non_blocking=True) for n, v in moved.items() if isinstance(v, Tensor)})
+
+
+@dataclass
+class RolloutEpisode(_OnDevice):
+    """Neighbouring slices (S, H, W) with masks; slice ``annotated`` is given, ``previous`` was just done and is
+    remembered as ``remembered`` (H, W), ``steps`` are to be predicted in this order; ``second`` is annotated, too."""
 
     images: Tensor
     masks: Tensor
+    remembered: Tensor
     pixel_mm: float
     slice_mm: float
     annotated: int
     previous: int
     steps: list[int]
+    second: int | None = None
 
 
 @dataclass
-class PairEpisode:
-    """Three neighbouring slices of a support and of a query "patient"; the middle ones (index 1) have masks."""
+class PairEpisode(_OnDevice):
+    """Three neighbouring slices of each of M supports (M, 3, H, W) and of a query (3, H, W); the middle ones (index 1)
+    have masks (M, H, W) and (H, W). ``support_mask`` may show a part of the structure, ``support_whole`` all of it."""
 
     support: Tensor
     support_mask: Tensor
+    support_whole: Tensor
     query: Tensor
     query_mask: Tensor
     pixel_mm: float
     slice_mm: float
 
 
-def _thinning(rng: np.random.Generator, slice_mm: float) -> int:
-    """Every how many slices to keep, so that the spacing seen in training runs from fine to very coarse."""
-    wanted = np.exp(rng.uniform(np.log(2.5), np.log(9.5)))
-    return max(1, round(wanted / slice_mm))
+Episode = RolloutEpisode | PairEpisode
 
 
-def _crop_box(rng: np.random.Generator, union: np.ndarray, context: tuple[float, float]) -> tuple[int, int, int, int]:
-    rows, columns = np.nonzero(union.any(1))[0], np.nonzero(union.any(0))[0]
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    extent = max(bottom - top, right - left)
-    margin = [max(20, rng.uniform(*context) * extent) for _ in range(4)]
-    height, width = union.shape
-    return (
-        int(max(0, top - margin[0])),
-        int(min(height, bottom + margin[1])),
-        int(max(0, left - margin[2])),
-        int(min(width, right + margin[3])),
-    )
+@dataclass
+class _Walk:
+    """Where a rollout goes, in positions among the kept slices."""
+
+    annotated: int
+    previous: int
+    steps: list[int]
+    second: int | None
 
 
-def _resize(images: Tensor, masks: Tensor, factor: float) -> tuple[Tensor, Tensor, float]:
-    height, width = images.shape[-2:]
-    factor = min(factor, 256 / max(height, width))
-    size = tuple(max(48, -(-round(length * factor) // MULTIPLE) * MULTIPLE) for length in (height, width))
-    images = F.interpolate(images[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
-    masks = F.interpolate(masks[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
-    return images.clamp(0.0, 1.0), masks.clamp(0.0, 1.0), height / size[0]
-
-
-def _flip(rng: np.random.Generator, *stacks: Tensor) -> list[Tensor]:
-    dims = [dim for dim in (-1, -2) if rng.random() < 0.5]
-    turned = rng.random() < 0.3
-    result = []
-    for stack in stacks:
-        stack = stack.flip(dims) if dims else stack
-        result.append(stack.transpose(-1, -2).contiguous() if turned else stack.contiguous())
-    return result
-
-
-def sample_rollout(pool: TrainingPool, rng: np.random.Generator, length: int) -> RolloutEpisode | None:
-    """Draw a rollout of at most ``length`` steps; None if the drawn object does not allow one."""
-    target: Target = pool.draw(rng)
-    first, last = target.slices
-    thinning = _thinning(rng, target.slice_mm)
-    kept = np.arange(rng.integers(thinning), target.count, thinning)
-    present = [n for n, z in enumerate(kept) if first <= z <= last and target.area(int(z)) >= 6]
-    if not present:
-        return None
-    areas = np.array([target.area(int(kept[n])) for n in present], dtype=float)
+def _plan_walk(
+    present: list[int], areas: np.ndarray, count: int, length: int, rng: np.random.Generator, engine: EngineConfig
+) -> _Walk | None:
+    """A random walk over ``count`` slices, of which ``present`` show the object with ``areas``; None without room."""
     annotated = present[int(areas.argmax())] if rng.random() < 0.5 else int(rng.choice(present, p=areas / areas.sum()))
     direction = 1 if rng.random() < 0.5 else -1
     reach = (max(present) - annotated) if direction > 0 else (annotated - min(present))
-    if rng.random() < PAST_END_RATE:
+    if rng.random() < engine.past_end:
         gap = max(0, reach - int(rng.integers(0, length)))
     else:
         gap = 0 if rng.random() < 0.6 else int(rng.integers(0, max(1, reach + 1)))
-    gap = min(gap, 8)
-    previous = annotated + direction * gap
+    previous = annotated + direction * min(gap, 8)
     if previous not in present:
         return None
+    second = None
+    if engine.second and rng.random() < engine.second:
+        ahead = [n for n in present if 2 <= direction * (n - previous) <= length + 4]
+        behind = [n for n in present if direction * (n - annotated) < 0]
+        choices = ahead if ahead and (not behind or rng.random() < 0.6) else behind
+        second = int(rng.choice(choices)) if choices else None
     steps = [previous + direction * (n + 1) for n in range(length)]
-    steps = [n for n in steps if 0 <= n < len(kept)]
-    if not steps:
+    stop = second if second is not None and direction * (second - previous) > 0 else None
+    steps = [n for n in steps if 0 <= n < count and (stop is None or direction * (stop - n) > 0)]
+    # Where the object has ended for good, a few slices are enough to learn to stop.
+    last = max((k for k, n in enumerate(steps) if n in present), default=-1)
+    steps = steps[: last + 1 + LONGEST_PAST_END]
+    return _Walk(annotated, previous, steps, second) if steps else None
+
+
+def sample_rollout(
+    pool: TrainingPool, rng: np.random.Generator, length: int, engine: EngineConfig = EngineConfig()
+) -> RolloutEpisode | None:
+    """Draw a rollout of at most ``length`` steps; None if the drawn object does not allow one."""
+    target: Target = pool.draw(rng)
+    first, last = target.slices
+    thick = thinning(rng, target.slice_mm)
+    kept = np.arange(rng.integers(thick), target.count, thick)
+    near = [n for n, z in enumerate(kept) if first <= z <= last]
+    areas = target.areas([int(kept[n]) for n in near])
+    present = [n for n, area in zip(near, areas, strict=True) if area >= 6]
+    if not present:
         return None
-    block = sorted({annotated, *range(min(previous, *steps), max(previous, *steps) + 1)})
-    where = {n: place for place, n in enumerate(block)}
-    zs = [int(kept[n]) for n in block]
-    masks = target.masks(zs)
-    top, bottom, left, right = _crop_box(rng, masks.any(0), (0.3, 1.0))
-    images, regions = (
-        target.images(zs, (top, bottom, left, right)),
-        target.regions(zs, (top, bottom, left, right)),
-    )
-    images = augment_contrast(torch.from_numpy(images), torch.from_numpy(regions), rng)
-    masks = torch.from_numpy(masks[:, top:bottom, left:right].astype(np.float32))
-    images, masks, shrink = _resize(images, masks, float(np.exp(rng.uniform(-0.3, 0.4))))
-    images, masks = _flip(rng, images, masks)
+    walk = _plan_walk(present, areas[areas >= 6].astype(float), len(kept), length, rng, engine)
+    if walk is None:
+        return None
+    block = {*range(min(walk.previous, *walk.steps), max(walk.previous, *walk.steps) + 1)}
+    # Annotated slices further away bring their neighbours along: the encoder looks at both sides of a slice.
+    for place in (walk.annotated, walk.second):
+        if place is not None and place not in block:
+            block |= {n for n in (place - 1, place, place + 1) if 0 <= n < len(kept)}
+    where = {n: place for place, n in enumerate(sorted(block))}
+    zs = [int(kept[n]) for n in sorted(block)]
+    shape = target.scan.structure.shape[1:]
+    crop = crop_around(rng, target.crop_union(zs), shape, (0.3, 1.0))
+    shifts = slice_shifts(rng, len(zs), engine.motion)
+    average = averaged_slices(thick) if thick > 1 and rng.random() < engine.thick else 1
+    images = target.images(zs, rng, target.scan.draw_look(rng), crop, shifts, average, thick)
+    regions = torch.from_numpy(target.regions(zs, crop, shifts))
+    images = augment_contrast(torch.from_numpy(images), regions, rng)
+    masks = torch.from_numpy(target.masks(zs, crop, shifts).astype(np.float32))
+    images, masks, shrink = resize(images, masks, float(np.exp(rng.uniform(-0.3, 0.4))))
+    images, masks = flip(rng, images, masks)
+    annotated, previous = where[walk.annotated], where[walk.previous]
+    if min(int((masks[n] > 0.5).sum()) for n in (annotated, previous)) < 4:
+        return None
+    remembered = masks[previous]
+    if previous != annotated and rng.random() < engine.errors:
+        remembered = with_errors(remembered, rng)
     return RolloutEpisode(
         images,
         masks,
+        remembered,
         target.pixel_mm * shrink,
-        target.slice_mm * thinning,
-        where[annotated],
-        where[previous],
-        [where[n] for n in steps],
+        target.slice_mm * thick,
+        annotated,
+        previous,
+        [where[n] for n in walk.steps],
+        None if walk.second is None else where[walk.second],
     )
 
 
-def _other_view(pool: TrainingPool, target: Target, centre: int, rng: np.random.Generator) -> tuple[Target, int] | None:
+def _other_view(
+    pool: TrainingPool, target: Target, centre: int, rng: np.random.Generator, engine: EngineConfig
+) -> tuple[Target, int]:
     """What the query of a pair shows: another patient at about the same height of the structure if the pool has one,
-    else the same scan a little further on."""
-    partner = pool.partner(target, rng) if rng.random() < PARTNER_RATE else None
+    else the same scan, a little further on or anywhere in the structure."""
+    partner = pool.partner(target, rng) if rng.random() < engine.partner else None
+    first, last = target.slices
     if partner is None:
-        first, last = target.slices
+        if engine.far and rng.random() < engine.far:
+            return target, int(rng.integers(first, last + 1))
         reach = max(1, round(8.0 / target.slice_mm))
         return target, int(np.clip(centre + rng.integers(-reach, reach + 1), first, last))
-    first, last = target.slices
     height = (centre - first + 0.5) / (last - first + 1) + rng.normal(0.0, 0.08)
     first, last = partner.slices
     return partner, int(np.clip(first + height * (last - first + 1) - 0.5, first, last))
 
 
-def sample_pair(pool: TrainingPool, rng: np.random.Generator) -> PairEpisode | None:
-    """Draw a support and a query that are, or look like, two patients."""
+def _pair_view(
+    seen: Target, zs: list[int], look: Look | None, rng: np.random.Generator, turns: int
+) -> tuple[Tensor, Tensor, float]:
+    """Slices ``zs`` with their neighbours (M, 3, H, W), their masks (M, H, W), and by how much pixels have grown."""
+    around = [min(max(0, z + step), seen.count - 1) for z in zs for step in (-1, 0, 1)]
+    image = torch.from_numpy(seen.images(around, rng, look))
+    image = augment_contrast(image, torch.from_numpy(seen.regions(around)), rng)
+    mask = torch.from_numpy(seen.masks(zs).astype(np.float32))
+    image, mask, shrink = resize(image, mask, float(np.exp(rng.uniform(-0.25, 0.1))))
+    image, mask = random_deformation(image, mask, rng)
+    image, mask = flip(np.random.default_rng(turns), image, mask)
+    return image.view(len(zs), 3, *image.shape[-2:]), mask, shrink
+
+
+def sample_pair(
+    pool: TrainingPool, rng: np.random.Generator, engine: EngineConfig = EngineConfig()
+) -> PairEpisode | None:
+    """Draw supports and a query that are, or look like, two patients; None if the drawn object is too small."""
     target = pool.draw(rng)
     first, last = target.slices
     centre = int(rng.integers(first, last + 1))
-    partner, other = _other_view(pool, target, centre, rng)
-    if target.area(centre) < 40 or partner.area(other) < 40:
+    partner, other = _other_view(pool, target, centre, rng, engine)
+    if target.areas([centre])[0] < 40 or partner.areas([other])[0] < 40:
         return None
-    flips_and_turns = rng.integers(2**31)
-    views = []
-    for seen, z in ((target, centre), (partner, other)):
-        zs = [max(0, z - 1), z, min(seen.count - 1, z + 1)]
-        image = torch.from_numpy(seen.images(zs, None))
-        regions = torch.from_numpy(seen.regions(zs, None))
-        image = augment_contrast(image, regions, rng)
-        mask = torch.from_numpy(seen.masks([z]).astype(np.float32))
-        image, mask, shrink = _resize(image, mask, float(np.exp(rng.uniform(-0.25, 0.1))))
-        image, mask = random_deformation(image, mask, rng)
-        image, mask = _flip(np.random.default_rng(flips_and_turns), image, mask)
-        views.append((image, mask[0], seen.pixel_mm * shrink, seen.slice_mm))
-    if float(views[0][1].sum()) < 30 or float(views[1][1].sum()) < 30:
+    supports = [centre]
+    if engine.several and rng.random() < engine.several:
+        drawn = {int(z) for z in rng.integers(first, last + 1, int(rng.integers(1, 3)))} - {centre}
+        supports += [z for z in sorted(drawn) if target.areas([z])[0] >= 40]
+    turns = int(rng.integers(2**31))
+    look = target.scan.draw_look(rng)
+    other_look = look if partner is target and rng.random() < engine.one_look else partner.scan.draw_look(rng)
+    support, support_mask, shrink = _pair_view(target, supports, look, rng, turns)
+    query, query_mask, _ = _pair_view(partner, [other], other_look, rng, turns)
+    if float(query_mask.sum()) < SMALLEST:
         return None
-    return PairEpisode(views[0][0], views[0][1], views[1][0], views[1][1], views[0][2], views[0][3])
+    shown = support_mask
+    if engine.partial and rng.random() < engine.partial:
+        shown = part_of(support_mask, rng)
+    keep = shown.flatten(1).sum(1) >= SMALLEST
+    if not bool(keep.any()):
+        return None
+    return PairEpisode(
+        support[keep],
+        shown[keep],
+        support_mask[keep],
+        query[0],
+        query_mask[0],
+        target.pixel_mm * shrink,
+        target.slice_mm,
+    )

@@ -1,51 +1,31 @@
-"""The training loop: several CPU processes or one GPU, exact checkpoints, exponential moving average.
-
-``python -m DPLSegmentLib.training.loop --cache DIR [DIR ...] --output DIR --updates N``; under ``torchrun`` the
-processes average their gradients. Run again with the same output folder it goes on from the last checkpoint.
-"""
+"""The training loop: one or several processes, exact checkpoints, exponential moving average."""
 
 from __future__ import annotations
 
-import argparse
-import csv
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.distributed as dist
 
+from ..errors import InputError
 from ..model import DPLModel
-from .episodes import sample_pair, sample_rollout
-from .imagenet import load_imagenet
-from .objective import Terms, pair_terms, rollout_terms, total_loss
+from .configs import TrainingConfig
+from .feeding import Drawn, default_workers, feed
+from .logs import Progress, TrainingLog
+from .objective import WEIGHTS, pair_terms, total_loss
 from .pool import TrainingPool
+from .precision import mixed_precision
+from .processes import Processes, write_whole
+from .rollouts import rollout_terms
+from .validation import Validation
 
-SHARES = {"ct": 0.35, "headneck": 0.05, "labelled": 0.2, "synthetic": 0.4}
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Settings of a training run."""
-
-    updates: int = 3000
-    rollouts: int = 3  # episodes per process and update
-    pairs: int = 2
-    length: int = 9  # of the longest rollouts; see ``rollout_length``
-    rate: float = 2e-3
-    backbone_rate: float = 0.0  # 0: the backbone stays as ImageNet made it
-    warmup: int = 50
-    decay: float = 1e-4
-    ema: float = 0.995
-    seed: int = 0
-    checkpoint_every: int = 50
-
-
-def rank_and_world() -> tuple[int, int]:
-    """This process's number and how many there are."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+FIRST_TIMED, LAST_TIMED = 10, 40  # updates between which the speed is measured where the time is given
+_STARTING_FREE = ("updates", "minutes", "checkpoint_every", "validate_every", "purpose", "together")
+CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
+COLUMNS = ("loss", *WEIGHTS, "norm", "rate", "synthetic", "real")
 
 
 def learning_rate(config: TrainingConfig, update: int) -> float:
@@ -56,16 +36,24 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
     return config.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
-def rollout_length(rng: np.random.Generator, longest: int) -> int:
-    """Most rollouts are short, for the sake of time; the long ones teach a walk not to lose a little at every step."""
-    return int(rng.choice([max(1, longest // 2), max(1, 2 * longest // 3), longest], p=[0.5, 0.3, 0.2]))
-
-
 class Trainer:
     """Holds everything a run needs to go on exactly where it stopped."""
 
-    def __init__(self, config: TrainingConfig, pool: TrainingPool, output: Path, model: DPLModel) -> None:
-        self.config, self.pool, self.output, self.model = config, pool, output, model
+    def __init__(
+        self,
+        config: TrainingConfig,
+        pool: TrainingPool,
+        output: Path,
+        model: DPLModel,
+        processes: Processes | None = None,
+        validation: Validation | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.config, self.pool, self.output, self.validation = config, pool, output, validation
+        self.processes = processes or Processes(0, 1, torch.device("cpu"))
+        self.device = self.processes.device
+        self.workers = default_workers(self.device, self.processes.world) if workers is None else workers
+        self.model = model.to(self.device)
         backbone = list(model.encoder.backbone.parameters())
         known = {id(parameter) for parameter in backbone}
         others = [parameter for parameter in model.parameters() if id(parameter) not in known]
@@ -74,80 +62,110 @@ class Trainer:
         groups = [{"params": others, "scale": 1.0}]
         if config.backbone_rate > 0:
             groups.append({"params": backbone, "scale": config.backbone_rate / config.rate})
+        self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.decay)
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.update = 0
-        self.smooth: dict[str, float] = {}
+        self.best = -1.0
         output.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.output / "checkpoint.pt"
 
     def save(self) -> None:
         """Write the checkpoint under a temporary name, then rename."""
-        temporary = self.checkpoint_path.with_suffix(".tmp")
-        torch.save(
-            {
-                "model": self.model.state_dict(),
-                "average": self.average,
-                "optimizer": self.optimizer.state_dict(),
-                "update": self.update,
-                "smooth": self.smooth,
-                "config": self.model.config.to_dict(),
-            },
-            temporary,
-        )
-        temporary.replace(self.checkpoint_path)
+        settings = {name: repr(value) for name, value in asdict(self.config).items()}
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "update": self.update,
+            "updates": self.config.updates,
+            "best": self.best,
+            "settings": settings,
+            "config": self.model.config.to_dict(),
+        }
+        write_whole(state, self.output / CHECKPOINT)
 
     def resume(self) -> bool:
-        """Load the last checkpoint if there is one."""
-        if not self.checkpoint_path.exists():
+        """Load the last checkpoint if there is one.
+
+        Raises:
+            InputError: the checkpoint is damaged, or belongs to a run with other settings.
+        """
+        path = self.output / CHECKPOINT
+        if not path.exists():
             return False
-        state = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average, self.update, self.smooth = state["average"], state["update"], state["smooth"]
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            stored = state["settings"]
+            own = {name: repr(value) for name, value in asdict(self.config).items()}
+            changed = [name for name in own if name not in _STARTING_FREE and stored.get(name) != own[name]]
+            if changed:
+                raise InputError(
+                    f"The run in '{self.output}' was started with another {changed[0]} ({stored.get(changed[0])}); "
+                    "resume it with the same settings, or start one elsewhere with --init."
+                )
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+            self.update, self.best = state["update"], state["best"]
+        except (KeyError, RuntimeError, ValueError, EOFError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"The checkpoint '{path}' is damaged or of another version.") from error
+        if self.config.minutes and self.update > LAST_TIMED:
+            self.config = replace(self.config, updates=state["updates"])
         return True
 
-    def episode_terms(self, rng: np.random.Generator, kind: str) -> Terms:
-        """Draw episodes until one is usable, and compute its loss terms."""
-        train_backbone = self.config.backbone_rate > 0
-        while True:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            if kind == "rollout":
-                episode = sample_rollout(self.pool, rng, rollout_length(rng, self.config.length))
-                terms = rollout_terms(self.model, episode, rng, generator, train_backbone) if episode else {}
-            else:
-                episode = sample_pair(self.pool, rng)
-                terms = pair_terms(self.model, episode, generator, train_backbone) if episode else {}
-            if terms:
-                return terms
+    def _backward(self, drawn: Sequence[Drawn], count: int) -> dict[str, list[float]]:
+        """Add the gradients of some rollouts, walked together, or of one pair; ``count`` episodes make the update."""
+        episodes = [one.episode.to(self.device) for one in drawn]
+        noise = [torch.Generator().manual_seed(one.noise_seed) for one in drawn]
+        trained = self.config.backbone_rate > 0
+        if hasattr(episodes[0], "steps"):
+            found = rollout_terms(self.model, episodes, noise, trained)
+        else:
+            found = [pair_terms(self.model, episodes[0], noise[0], trained)]
+        loss = torch.stack([total_loss(terms) for terms in found]).sum()
+        (loss / count).backward()
+        values: dict[str, list[float]] = {"loss": [float(loss.detach()), float(count)]}
+        for terms in found:
+            for name, value in terms.items():
+                entry = values.setdefault(name, [0.0, 0.0])
+                entry[0] += float(value.detach())
+                entry[1] += 1.0
+        return values
 
-    def step(self) -> dict[str, float]:
-        """One update; its randomness depends on (seed, update, process) alone, so that a resumed run is the same."""
-        rank, world = rank_and_world()
-        rng = np.random.default_rng([self.config.seed, self.update, rank])
+    def step(self, drawn: Sequence[Drawn]) -> dict[str, float]:
+        """One update with this process's share of the episodes; the figures are those of all processes."""
         rate = learning_rate(self.config, self.update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=False)
-        kinds = ["rollout"] * self.config.rollouts + ["pair"] * self.config.pairs
-        sums: dict[str, list[float]] = {}
-        for kind in kinds:
-            terms = self.episode_terms(rng, kind)
-            (total_loss(terms) / (len(kinds) * world)).backward()
-            for name, value in terms.items():
-                sums.setdefault(name, []).append(float(value.detach()))
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        if world > 1:
-            flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters])
-            dist.all_reduce(flat)
-            start = 0
-            for p in parameters:
-                p.grad = flat[start : start + p.numel()].view_as(p).clone()
-                start += p.numel()
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, 2.0))
+        count = self.config.rollouts + self.config.pairs
+        walks = [one for one in drawn if hasattr(one.episode, "steps")]
+        size = max(1, self.config.together)
+        batches = [walks[n : n + size] for n in range(0, len(walks), size)]
+        batches += [[one] for one in drawn if not hasattr(one.episode, "steps")]
+        names = ("loss", *WEIGHTS)
+        sums = torch.zeros(len(names), 2, dtype=torch.float64)
+        use_bfloat16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        with mixed_precision(self.model, self.device, use_bfloat16):
+            for batch in batches:
+                for name, (total, number) in self._backward(batch, count).items():
+                    sums[names.index(name)] += torch.tensor([total, 0.0 if name == "loss" else number])
+        norm = self._apply(rate)
+        shared = self.processes.sum(sums.to(self.device).float().flatten()).view(-1, 2).tolist()
+        values = {name: total / number for name, (total, number) in zip(names, shared, strict=True) if number}
+        return {"loss": shared[0][0] / count, **values, "norm": norm, "rate": rate}
+
+    def _apply(self, rate: float) -> float:
+        """Add up the processes' gradients, change weights and averages; returns the norm of the gradient."""
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
+        if self.processes.world > 1:
+            flat = self.processes.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+            parts = flat.split([p.numel() for p in self.parameters])
+            for parameter, part in zip(self.parameters, parts, strict=True):
+                parameter.grad = part.view_as(parameter).clone()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 2.0))
         if math.isfinite(norm):
             self.optimizer.step()
         keep = min(self.config.ema, (1 + self.update) / (10 + self.update))
@@ -155,61 +173,52 @@ class Trainer:
             for name, value in self.model.state_dict().items():
                 self.average[name].lerp_(value, 1.0 - keep)
         self.update += 1
-        return {name: float(np.mean(values)) for name, values in sums.items()}
+        return norm
 
-    def run(self) -> None:
-        """Train to the configured number of updates."""
-        rank, _ = rank_and_world()
-        log = self.output / "log.csv"
-        started, first = time.monotonic(), self.update
+    def run(self, quiet: bool = False) -> None:
+        """Train to the configured number of updates, with logs, checkpoints and validation."""
+        first = self.processes.first
+        log = TrainingLog(self.output, COLUMNS, self.update) if first else None
+        progress = Progress(self.config.updates, self.update, quiet or not first)
+        if log is not None and log.note:
+            progress.note(log.note)
+        episodes = feed(self.pool, self.config, self.update, self.processes.rank, self.processes.world, self.workers)
+        started, begun = 0.0, self.update
         while self.update < self.config.updates:
-            values = self.step()
-            for name, value in values.items():
-                self.smooth[name] = 0.97 * self.smooth.get(name, value) + 0.03 * value
-            if rank != 0:
+            values = self.step(next(episodes))
+            if self.config.minutes and begun == 0:
+                started = time.monotonic() if self.update == FIRST_TIMED else started
+                if self.update == LAST_TIMED:
+                    self._fit_time(progress, (time.monotonic() - started) / (LAST_TIMED - FIRST_TIMED))
+            if not first:
                 continue
-            if self.update % 10 == 0:
-                seconds = time.monotonic() - started
-                left = seconds / (self.update - first) * (self.config.updates - self.update)
-                line = {"update": self.update, "minutes": seconds / 60, **self.smooth}
-                new = not log.exists()
-                with log.open("a", newline="") as stream:
-                    writer = csv.writer(stream)
-                    if new:
-                        writer.writerow(sorted(line))
-                    writer.writerow([f"{line[name]:.4f}" for name in sorted(line)])
-                text = " ".join(f"{name} {value:.3f}" for name, value in sorted(self.smooth.items()))
-                print(f"{self.update}/{self.config.updates} {text}, {left / 60:.0f} min left", flush=True)
-            if self.update % self.config.checkpoint_every == 0 or self.update == self.config.updates:
+            ended = self.update == self.config.updates
+            if self.validation and (self.update % self.config.validate_every == 0 or ended):
+                values |= self._validate(progress)
+            log.write(self.update, values, progress.minutes)
+            progress.show(self.update, values["loss"])
+            if self.update % self.config.checkpoint_every == 0 or ended:
                 self.save()
+        if log is not None:
+            log.close()
+        progress.close()
 
+    def _fit_time(self, progress: Progress, seconds: float) -> None:
+        """Lower the number of updates so that the run ends in the configured time."""
+        left = self.config.minutes * 60 - progress.minutes * 60
+        fitting = self.update + max(1, int(0.97 * left / max(seconds, 1e-6)))
+        updates = self.processes.agreed(min(self.config.updates, fitting))
+        self.config = replace(self.config, updates=updates)
+        progress.total = updates
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m DPLSegmentLib.training.loop", description=__doc__)
-    parser.add_argument("--cache", type=Path, nargs="+", required=True, help="prepared folders")
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--init", type=Path, help="start from this checkpoint's averaged weights")
-    defaults = TrainingConfig()
-    for name in TrainingConfig.__dataclass_fields__:
-        value = getattr(defaults, name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    options = parser.parse_args(arguments)
-    config = TrainingConfig(**{name: getattr(options, name) for name in TrainingConfig.__dataclass_fields__})
-    if dist.is_torchelastic_launched():
-        dist.init_process_group("gloo")
-    torch.manual_seed(config.seed)
-    model = DPLModel()
-    load_imagenet(model.encoder.backbone)
-    if options.init:
-        model.load_state_dict(torch.load(options.init, map_location="cpu", weights_only=True)["average"])
-    trainer = Trainer(config, TrainingPool.load(options.cache, SHARES), options.output, model)
-    if trainer.resume():
-        print(f"resumed at update {trainer.update}", flush=True)
-    trainer.run()
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()
+    def _validate(self, progress: Progress) -> dict[str, float]:
+        """Figures of the averaged weights, which are kept if they are the best so far."""
+        figures = self.validation(self.model.config, self.average, self.device)
+        decisive = figures.get(self.validation.decides, 0.0)
+        if decisive > self.best:
+            self.best = decisive
+            content = {"average": self.average, "update": self.update, "config": self.model.config.to_dict()}
+            write_whole(content | {"figures": figures}, self.output / BEST)
+        text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        progress.note(f"update {self.update}: Dice from one slice {text}; best {self.best:.3f}")
+        return figures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -60,10 +62,10 @@ def denoising_loss(model: DPLModel, support: SupportPrototypes, target: Tensor, 
     channels = target.shape[-1]
     scale = channels**0.5
     start = model.config.enhancement.start
-    step = int(torch.randint(1, start + 1, (1,), generator=generator))
+    step = int(torch.randint(1, start + 1, (1,), generator=generator, device=generator.device))
     clean = scale * support.enhanced.original[:, None]
     wanted = scale * target[:, None]
-    noise = torch.randn(len(target), 1, channels, generator=generator).to(target)
+    noise = torch.randn(len(target), 1, channels, generator=generator, device=generator.device).to(target)
     noisy = model.schedule.forward_noise(wanted, step, noise)
     residual = model.denoiser(noisy, clean, step / model.schedule.steps, support.statistics, support.geometry)
     return 0.5 * (clean + residual - wanted).square().mean()
@@ -83,7 +85,7 @@ def diffusion_loss(enhanced: EnhancedPrototypes, target: Tensor, sharpness: floa
 
 def fidelity_loss(enhanced: EnhancedPrototypes, config: EnhancementConfig) -> Tensor:
     """L_fid: hinge on how far variants wanted to leave the cap, before clipping."""
-    cosine = torch.cos(torch.tensor(config.cap))
+    cosine = math.cos(config.cap)
     return _mean(F.relu(cosine - enhanced.free_cosine))
 
 

@@ -24,7 +24,7 @@ def with_errors(mask: Tensor, rng: np.random.Generator) -> Tensor:
     size = float(mask.sum().sqrt())
     sigma = float(rng.uniform(0.05, 0.2)) * size
     radius = max(1, int(2 * sigma))
-    steps = torch.arange(-radius, radius + 1, dtype=mask.dtype)
+    steps = torch.arange(-radius, radius + 1, dtype=mask.dtype, device=mask.device)
     kernel = torch.exp(-0.5 * (steps / max(sigma, 0.5)) ** 2)
     kernel = kernel / kernel.sum()
     soft = F.conv2d(mask[None, None], kernel[None, None, :, None], padding=(radius, 0))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,18 +13,8 @@ from ..encoder import FEATURE_STRIDE
 from ..model import DPLModel, SupportPrototypes
 from ..preprocessing import neighbour_mix
 from ..similarity import SimilarityMaps
-from ..step import (
-    KIND_ANNOTATED,
-    KIND_LAST,
-    KIND_OLDER,
-    Appearance,
-    EncodedScan,
-    Slot,
-    StepRequest,
-    propagate_step,
-)
-from ..window import window_around
-from .episodes import PairEpisode, RolloutEpisode
+from ..support import joined_prototypes
+from .episodes import PairEpisode
 from .losses import (
     denoising_loss,
     diffusion_loss,
@@ -33,10 +24,8 @@ from .losses import (
     readout_loss,
     segmentation_loss,
 )
-from .memory_errors import with_errors
 
 Terms = dict[str, Tensor]
-ERROR_RATE = 0.7  # how often the first remembered mask is a wrong one
 
 
 def shrink(masks: Tensor, stride: int = FEATURE_STRIDE) -> Tensor:
@@ -51,6 +40,22 @@ def encode(model: DPLModel, inputs: Tensor, train_backbone: bool) -> Tensor:
     with torch.set_grad_enabled(train_backbone and torch.is_grad_enabled()):
         maps = model.encoder.backbone(inputs * 2.0 - 1.0)
     return model.encoder.fuse(maps)
+
+
+def encode_all(model: DPLModel, inputs: Sequence[Tensor], train_backbone: bool) -> list[Tensor]:
+    """Features of several stacks (N, 3, H, W) of different sizes.
+
+    A GPU gets them as one batch, the smaller ones continued at their lower and right borders as in preprocessing; a CPU
+    gains nothing by that.
+    """
+    if inputs[0].device.type == "cpu" or len(inputs) == 1:
+        return [encode(model, stack, train_backbone) for stack in inputs]
+    height, width = (max(stack.shape[axis] for stack in inputs) for axis in (-2, -1))
+    padded = [F.pad(s, (0, width - s.shape[-1], 0, height - s.shape[-2]), mode="replicate") for s in inputs]
+    features = encode(model, torch.cat(padded), train_backbone)
+    rows, columns = ([stack.shape[axis] // FEATURE_STRIDE for stack in inputs] for axis in (-2, -1))
+    parts = features.split([len(stack) for stack in inputs])
+    return [part[..., :h, :w] for part, h, w in zip(parts, rows, columns, strict=True)]
 
 
 def prototype_terms(
@@ -74,97 +79,48 @@ def prototype_terms(
     }
 
 
-def rollout_terms(
-    model: DPLModel,
-    episode: RolloutEpisode,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-    train_backbone: bool = False,
-) -> Terms:
-    """Walk the episode's steps, remembering the model's own masks."""
-    features = encode(model, neighbour_mix(episode.images, episode.slice_mm, episode.pixel_mm), train_backbone)
-    scan = EncodedScan(episode.images, features, episode.pixel_mm, episode.slice_mm)
-    small = shrink(episode.masks)
-    annotated = episode.masks[episode.annotated]
-    support = model.support_prototypes(
-        features[episode.annotated], small[episode.annotated], episode.pixel_mm, generator
-    )
-    maps = model.similarity(features, support.enhanced, support.pooled.background)
-    terms: dict[str, list[Tensor]] = {"mask": [], "matched": [], "presence": []}
-    window = window_around(annotated > 0.5)
-    if window is None:
-        return {}
-    appearance = Appearance.of(episode.images[episode.annotated], annotated, window)
-    slots = [Slot(episode.annotated, annotated, KIND_ANNOTATED)]
-    remembered = episode.masks[episode.previous]
-    if episode.previous != episode.annotated and rng.random() < ERROR_RATE:
-        remembered = with_errors(remembered, rng)
-    last = Slot(episode.previous, remembered, KIND_LAST)
-    older = Slot(episode.annotated, annotated, KIND_OLDER)
-    for step in episode.steps:
-        window = window_around(last.mask.detach() > 0.5)
-        if window is None:
-            break
-        request = StepRequest(scan, step, window, [*slots, older, last], maps, appearance, episode.annotated)
-        result = propagate_step(model, [request])
-        truth = window.crop(episode.masks[step][None, None], result.logits.shape[-1], fill="zero")[:, 0].clamp(0.0, 1.0)
-        present = (episode.masks[step].sum() > 6).to(truth)
-        terms["mask"].append(segmentation_loss(result.logits, truth))
-        terms["matched"].append(readout_loss(result.matched, truth))
-        terms["presence"].append(F.binary_cross_entropy_with_logits(result.presence[0], present))
-        pasted = window.paste(result.logits[:, None], annotated.shape, -12.0)[0, 0]
-        older = Slot(last.index, last.mask, KIND_OLDER)
-        last = Slot(step, pasted.sigmoid(), KIND_LAST)
-    if not terms["mask"]:
-        return {}
-    result_terms = {name: torch.stack(values).mean() for name, values in terms.items()}
-    seen = [n for n in episode.steps if float(small[n].sum()) > 1.0]
-    if seen:
-        query = seen[-1]
-        chosen = SimilarityMaps(maps.logit[seen], maps.spread[seen])
-        result_terms |= prototype_terms(
-            model, support, features[query].detach(), small[query], chosen, small[seen], generator
-        )
-    return result_terms
-
-
 def pair_terms(
     model: DPLModel, episode: PairEpisode, generator: torch.Generator, train_backbone: bool = False
 ) -> Terms:
     """Support and query as two patients: prototypes, alignment loss and dense cross matching."""
 
-    def encoded(images: Tensor) -> Tensor:
-        mixed = neighbour_mix(images, episode.slice_mm, episode.pixel_mm)[1:2]
-        return encode(model, mixed, train_backbone)
+    def mixed(images: Tensor) -> Tensor:
+        return neighbour_mix(images, episode.slice_mm, episode.pixel_mm)[1:2]
 
-    support, query = encoded(episode.support), encoded(episode.query)
-    support_mask, query_mask = shrink(episode.support_mask), shrink(episode.query_mask)
-    if min(float(support_mask.sum()), float(query_mask.sum())) < 1.0:
-        return {}
-    prototypes = model.support_prototypes(support[0], support_mask, episode.pixel_mm, generator)
+    count = len(episode.support)
+    parts = encode_all(
+        model, [torch.cat([mixed(images) for images in episode.support]), mixed(episode.query)], train_backbone
+    )
+    support, query = parts
+    support_masks, query_mask = shrink(episode.support_mask), shrink(episode.query_mask)
+    prototypes = joined_prototypes(
+        [model.support_prototypes(support[n], support_masks[n], episode.pixel_mm, generator) for n in range(count)]
+    )
     maps = model.similarity(query, prototypes.enhanced, prototypes.pooled.background)
     terms = prototype_terms(model, prototypes, query[0].detach(), query_mask, maps, query_mask[None], generator)
     # L_align: the query's prediction, used as a support, must segment the support (Wang et al., PANet 2019)
     predicted = maps.logit[0].sigmoid()
     back = model.support_prototypes(query[0], predicted, episode.pixel_mm, generator)
     returned = model.similarity(support, back.enhanced, back.pooled.background)
-    terms["align"] = segmentation_loss(returned.logit, support_mask[None])
+    terms["align"] = segmentation_loss(returned.logit, shrink(episode.support_whole))
 
     def coarse(values: Tensor) -> Tensor:
         return F.avg_pool2d(values, STRIDE)
 
-    places = [
-        F.avg_pool2d(body_coordinates(images[1])[None], FEATURE_STRIDE * STRIDE)
-        for images in (episode.query, episode.support)
-    ]
+    def place(images: Tensor) -> Tensor:
+        return F.avg_pool2d(body_coordinates(images[1])[None], FEATURE_STRIDE * STRIDE)[0]
+
     read = model.cross(
         coarse(query)[0],
-        places[0][0],
+        place(episode.query),
         coarse(support),
-        places[1],
-        coarse(support_mask[None, None])[None, :, 0],
+        torch.stack([place(images) for images in episode.support]),
+        coarse(support_masks)[None],
     )
-    terms["cross"] = readout_loss(read, coarse(query_mask[None, None])[0])
+    goal = coarse(query_mask[None, None])[0]
+    terms["cross"] = readout_loss(read, goal)
+    if model.cross_decoder is not None:
+        terms["fused"] = segmentation_loss(model.fuse_evidence(read, maps.map(coarse), coarse(query)), goal)
     return terms
 
 
@@ -175,6 +131,7 @@ WEIGHTS = {
     "prototype": 0.5,
     "align": 0.3,
     "cross": 0.5,
+    "fused": 1.0,
     "denoising": 0.3,
     "diffusion": 0.3,
     "fidelity": 0.1,

@@ -14,6 +14,7 @@ from .merging import merge_hierarchy
 
 WATERSHED_LEVEL = 0.002
 DEFAULT_LEVELS = (0.07, 0.11, 0.17, 0.25)
+FAINT_LEVELS = (0.1, 0.16, 0.23, 0.33)  # without an intensity scale, contrast is stretched, and so are differences
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +38,6 @@ class PseudoObjects:
     def volumes(self) -> list[np.ndarray]:
         """Label volumes of all levels, fine to coarse."""
         return [self.labels(level) for level in range(len(self.objects))]
-
-
-def body_mask(image: np.ndarray, threshold: float) -> np.ndarray:
-    """Largest connected part above ``threshold`` with its in-slice holes (lungs, bowel gas) filled; (S, H, W)
-    bool."""
-    above = ndimage.binary_opening(image > threshold, np.ones((1, 3, 3), bool))
-    parts, count = ndimage.label(above)
-    if count == 0:
-        raise InputError("No body was found in the scan: all of it lies below the air threshold.")
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    body = parts == sizes.argmax()
-    for plane in body:
-        ndimage.binary_fill_holes(ndimage.binary_closing(plane, np.ones((5, 5), bool)) | plane, output=plane)
-    return body
 
 
 def pseudo_objects(

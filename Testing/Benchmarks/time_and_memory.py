@@ -24,9 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from data import ROOT
 
-from DPLSegmentLib.synthetic import generate_scan
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # benchmarks measure the checkout they lie in, installed or not
+
+from DPLSegmentLib.synthetic import generate_scan  # noqa: E402
 
 CORES = 2
 LABELS = 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import torch
 from torch import Tensor
 
@@ -87,7 +89,7 @@ def encoded_scan(model: DPLModel, images: Tensor, slice_mm: float = 3.0) -> Enco
 
 def no_similarity(scan: EncodedScan) -> SimilarityMaps:
     nothing = torch.zeros(len(scan.images), *scan.features.shape[-2:])
-    return SimilarityMaps(nothing, nothing)
+    return SimilarityMaps(*(nothing for _ in fields(SimilarityMaps)))
 
 
 def dice(a: Tensor, b: Tensor) -> float:

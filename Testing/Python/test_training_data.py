@@ -10,12 +10,15 @@ import torch
 
 pytest.importorskip("scipy")
 
-from DPLSegmentLib.synthetic import generate_anatomy
-from DPLSegmentLib.training.cache import TrainingScan, load_cache, prepare_scan
+from DPLSegmentLib.geometry import Volume
+from DPLSegmentLib.synthetic import generate_anatomy, with_couch
+from DPLSegmentLib.training.bodies import body_scan, random_grid
 from DPLSegmentLib.training.contrast import augment_contrast
 from DPLSegmentLib.training.merging import merge_hierarchy, region_adjacency
-from DPLSegmentLib.training.objects import body_mask, pseudo_objects
-from DPLSegmentLib.training.synthetic_cache import random_grid, synthetic_training_scan
+from DPLSegmentLib.training.modality import body_mask, faint_body_mask, is_hounsfield
+from DPLSegmentLib.training.objects import pseudo_objects
+from DPLSegmentLib.training.prepare import natural_frame, prepare_scan
+from DPLSegmentLib.training.training_scan import TrainingScan
 
 SPACING = (4.0, 2.0, 2.0)
 
@@ -107,33 +110,81 @@ def test_a_narrow_contact_keeps_alike_regions_apart_where_a_broad_one_does_not()
     assert not merged(3, 1.0)
 
 
+def volume(array: np.ndarray, spacing=SPACING, orientation: str = "LPS") -> Volume:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing[::-1])
+    return Volume.from_sitk(sitk.DICOMOrient(image, orientation), "phantom")
+
+
 def test_prepared_scan_has_known_orientation_and_survives_the_file(tmp_path):
     hu, _, truth = phantom()
-    image = sitk.GetImageFromArray(hu.astype(np.int16))
-    image.SetSpacing(SPACING[::-1])
-    label = sitk.GetImageFromArray(truth.astype(np.uint8))
-    label.CopyInformation(image)
-    straight = prepare_scan(image, "phantom", label, ("first", "second"))
-    flipped = prepare_scan(sitk.DICOMOrient(image, "RAI"), "phantom", sitk.DICOMOrient(label, "RAI"))
+    found = {}
+    for name in ("LPS", "RAI"):
+        labels = volume(truth.astype(np.uint8), orientation=name).array
+        masks = {value: labels == value for value in (1, 2)}
+        found[name] = prepare_scan(volume(hu.astype(np.int16), orientation=name), "phantom", masks, ("first", "second"))
+    straight, flipped = found["LPS"], found["RAI"]
     assert np.array_equal(straight.image, flipped.image) and np.array_equal(straight.labels, flipped.labels)
     columns = [np.argwhere(straight.labels == value)[:, 2].mean() for value in (1, 2)]
     assert columns[0] < columns[1]
+    assert straight.image.dtype == np.uint8 and np.ptp(straight.image) > 200
     assert max(straight.image.shape[1:]) <= 256 and np.allclose(straight.spacing, SPACING)
     straight.save(tmp_path / "phantom.npz")
-    (again,) = load_cache(tmp_path)
-    assert again.label_names == ("first", "second") and again.name == "phantom"
+    again = TrainingScan.load(tmp_path / "phantom.npz")
+    assert again.label_names == ("first", "second") and again.name == "phantom" and again.kind == "scan"
     for name in ("image", "regions", "groups", "objects", "labels", "spacing"):
-        assert np.array_equal(getattr(again, name), getattr(straight, name))
+        assert np.array_equal(getattr(again, name), getattr(straight, name)), name
 
 
 def test_large_images_are_reduced_and_keep_their_extent():
     hu, _, _ = phantom()
-    image = sitk.GetImageFromArray(hu.astype(np.int16))
-    image.SetSpacing(SPACING[::-1])
-    full, small = prepare_scan(image, "a"), prepare_scan(image, "a", max_size=40)
+    scan = volume(hu.astype(np.int16))
+    full, small = prepare_scan(scan, "a"), prepare_scan(scan, "a", max_size=40)
     assert max(small.image.shape[1:]) == 40
     extent = np.array(full.image.shape) * full.spacing
     assert np.allclose(np.array(small.image.shape) * small.spacing, extent, rtol=0.05)
+
+
+def test_slices_are_those_that_were_acquired():
+    hu, _, _ = phantom()
+    sagittal = volume(np.transpose(hu.astype(np.int16), (1, 2, 0)), (2.0, 2.0, 4.0))
+    assert natural_frame(sagittal).spacing == pytest.approx((4.0, 2.0, 2.0))
+    assert prepare_scan(sagittal, "a").image.shape[0] == hu.shape[0]
+
+
+def test_a_ct_is_recognised_by_its_air_and_tissue_and_never_guessed():
+    hu, body, _ = phantom()
+    assert is_hounsfield(hu)
+    assert not is_hounsfield(hu + 1024)  # stored from 0: like an MR scan, so it has to be said
+    assert not is_hounsfield(np.where(body, hu + 300, 0.0))
+    assert not is_hounsfield((hu - hu.mean()) / hu.std())
+    told = prepare_scan(volume((hu + 1024).astype(np.int16)), "a", hu_offset=-1024)
+    plain = prepare_scan(volume(hu.astype(np.int16)), "a")
+    assert np.array_equal(told.regions, plain.regions)
+
+
+def test_objects_are_found_in_a_scan_without_an_intensity_scale():
+    hu, body, truth = phantom()
+    rng = np.random.default_rng(3)
+    magnitude = np.where(truth > 0, 210.0, np.where(body, 90.0, 0.0))
+    magnitude = np.hypot(magnitude + rng.normal(0, 6, hu.shape), rng.normal(0, 6, hu.shape))
+    scan = prepare_scan(volume(magnitude.astype(np.float32)), "mr", {1: truth == 1, 2: truth == 2})
+    inside = scan.regions > 0
+    assert 0.9 < inside.sum() / body.sum() < 1.2
+    for value in (1, 2):
+        overlaps = []
+        for level in range(len(scan.objects)):
+            labels = scan.object_labels(level)
+            shared = np.bincount(labels[scan.labels == value])
+            shared[0] = 0
+            best = int(shared.argmax())
+            overlaps.append(2 * shared[best] / ((labels == best).sum() + (scan.labels == value).sum()))
+        assert max(overlaps) > 0.8
+
+
+def test_a_scan_without_background_is_all_body():
+    rng = np.random.default_rng(0)
+    assert faint_body_mask(rng.normal(500, 20, (6, 40, 40)), (5.0, 2.0, 2.0)).mean() > 0.95
 
 
 def slices() -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,14 +217,25 @@ def test_contrasts_change_the_order_of_structures_but_keep_their_borders():
     assert np.mean(sharp) > 0.5  # structures can mostly still be told apart
 
 
-def test_synthetic_bodies_fit_the_cache(tmp_path):
+def test_generated_bodies_fit_the_cache_and_stay_small(tmp_path):
     shape, spacing = random_grid(3)
     assert 30 <= shape[0] <= 60 and 128 <= shape[1] <= 224 and 2 <= spacing[0] <= 8
     anatomy = generate_anatomy(3, (16, 64, 64), (8.0, 6.0, 6.0))
-    scan = synthetic_training_scan(anatomy, 3)
-    scan.save(tmp_path / "synth.npz")
-    again = TrainingScan.load(tmp_path / "synth.npz")
+    scan = body_scan(anatomy, 3)
+    assert scan.save(tmp_path / "body.npz") < 0.25 * anatomy.labels.size
+    again = TrainingScan.load(tmp_path / "body.npz")
     assert np.array_equal(again.regions, anatomy.labels)
     objects = again.object_labels(0)
     names = {anatomy.names[int(value)] for value in np.unique(objects[objects > 0])}
     assert "vertebrae" in names and not names & {"skin", "inner fat", "muscle wall"}
+
+
+def test_a_couch_lies_behind_the_body_and_is_no_object():
+    anatomy = generate_anatomy(3, (8, 96, 96), (8.0, 4.0, 4.0))
+    lying = with_couch(anatomy, 3)
+    assert np.array_equal(lying.labels[anatomy.labels > 0], anatomy.labels[anatomy.labels > 0])
+    added = {label for label, kind in lying.kinds.items() if kind in ("couch", "foam")}
+    assert added
+    rows = np.argwhere(np.isin(lying.labels, list(added)))[:, 1]
+    assert rows.mean() > np.argwhere(anatomy.labels > 0)[:, 1].mean()
+    assert not body_scan(lying, 3).objects[0][list(added)].any()

@@ -8,33 +8,41 @@ import torch
 
 from DPLSegmentLib.model import DPLModel
 from DPLSegmentLib.synthetic import generate_anatomy, second_patient
+from DPLSegmentLib.training import loop
+from DPLSegmentLib.training.bodies import body_scan
+from DPLSegmentLib.training.configs import TrainingConfig
 from DPLSegmentLib.training.episodes import sample_pair, sample_rollout
-from DPLSegmentLib.training.loop import Trainer, TrainingConfig, learning_rate
+from DPLSegmentLib.training.feeding import feed
+from DPLSegmentLib.training.loop import Trainer, learning_rate
 from DPLSegmentLib.training.pool import TrainingPool, pool_scan
-from DPLSegmentLib.training.synthetic_cache import synthetic_training_scan
 
 
 @pytest.fixture(scope="module")
 def pool():
     anatomy = generate_anatomy(5, (16, 72, 72), (6.0, 5.0, 5.0))
-    return TrainingPool(pool_scan(synthetic_training_scan(anatomy, 5)), {"synthetic": 1.0})
+    return TrainingPool(pool_scan(body_scan(anatomy, 5)), {"synthetic": 1.0})
 
 
 def trainer(pool, folder) -> Trainer:
     torch.manual_seed(0)
-    config = TrainingConfig(updates=3, rollouts=1, pairs=1, length=2, warmup=1, seed=3)
+    config = TrainingConfig(updates=3, rollouts=1, pairs=1, length=2, warmup=1, backbone_rate=0.0, seed=3)
     return Trainer(config, pool, folder, DPLModel())
+
+
+def steps(run: Trainer, count: int) -> list[dict[str, float]]:
+    episodes = feed(run.pool, run.config, run.update)
+    return [run.step(next(episodes)) for _ in range(count)]
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(pool, tmp_path):
     whole = trainer(pool, tmp_path / "whole")
-    losses = [whole.step() for _ in range(3)]
+    losses = steps(whole, 3)
     first = trainer(pool, tmp_path / "parts")
-    first.step()
+    steps(first, 1)
     first.save()
     second = trainer(pool, tmp_path / "parts")
     assert second.resume() and second.update == 1
-    assert [second.step() for _ in range(2)] == losses[1:]
+    assert steps(second, 2) == losses[1:]
     for name, value in whole.average.items():
         assert torch.equal(value, second.average[name]), name
 
@@ -42,8 +50,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(pool, tmp_path):
 def test_training_changes_every_learned_part_but_not_the_backbone(pool, tmp_path):
     run = trainer(pool, tmp_path)
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    for _ in range(2):
-        terms = run.step()
+    terms = steps(run, 2)[-1]
     assert all(np.isfinite(value) for value in terms.values())
     changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert not any("backbone" in name for name in changed)
@@ -61,24 +68,24 @@ def test_episodes_walk_away_from_the_annotation_and_some_run_past_the_end(pool):
         walked += 1
         assert episode.images.shape == episode.masks.shape and float(episode.images.max()) <= 1.0
         assert float(episode.masks[episode.annotated].sum()) > 0 and float(episode.masks[episode.previous].sum()) > 0
-        assert all(abs(a - b) == 1 for a, b in zip(episode.steps, [episode.previous, *episode.steps], strict=False))
+        assert all(a != b for a, b in zip(episode.steps, [episode.previous, *episode.steps], strict=False))
         past += float(episode.masks[episode.steps[-1]].sum()) == 0
     assert walked > 20 and 0.1 < past / walked < 0.9
 
 
 def test_a_pair_shows_the_same_structure_in_two_looks(pool):
     rng = np.random.default_rng(1)
-    pairs = [pair for pair in (sample_pair(pool, rng) for _ in range(20)) if pair is not None]
+    pairs = [pair for pair in (sample_pair(pool, rng) for _ in range(60)) if pair is not None]
     assert len(pairs) > 3
     for pair in pairs:
-        assert float(pair.support_mask.sum()) >= 30 and float(pair.query_mask.sum()) >= 30
-        assert pair.support.shape != pair.query.shape or not torch.equal(pair.support, pair.query)
+        assert float(pair.support_mask[0].sum()) >= 30 and float(pair.query_mask.sum()) >= 30
+        assert pair.support.shape[2:] != pair.query.shape[1:] or not torch.equal(pair.support[0], pair.query)
 
 
 def test_a_pair_shows_two_patients_where_there_are_two():
     anatomy = generate_anatomy(5, (16, 72, 72), (6.0, 5.0, 5.0))
     bodies = [anatomy, second_patient(anatomy, 5)]
-    scans = [synthetic_training_scan(body, 5, number) for number, body in enumerate(bodies, start=1)]
+    scans = [body_scan(body, 5, number) for number, body in enumerate(bodies, start=1)]
     pool = TrainingPool([entry for scan in scans for entry in pool_scan(scan)], {"synthetic": 1.0})
     rng = np.random.default_rng(2)
     found = 0
@@ -102,3 +109,29 @@ def test_the_learning_rate_warms_up_and_falls():
     rates = [learning_rate(config, update) for update in range(100)]
     assert np.all(np.diff(rates[:10]) > 0) and np.all(np.diff(rates[10:]) <= 0)
     assert rates[10] == pytest.approx(config.rate) and rates[-1] < 0.03 * config.rate
+
+
+def test_workers_change_nothing_but_the_time(pool):
+    config = TrainingConfig(updates=3, rollouts=1, pairs=1, length=2, seed=3)
+    for alone, helped in zip(feed(pool, config, 1), feed(pool, config, 1, workers=2), strict=True):
+        assert [one.noise_seed for one in alone] == [one.noise_seed for one in helped]
+        assert torch.equal(alone[0].episode.images, helped[0].episode.images)
+        assert torch.equal(alone[1].episode.query, helped[1].episode.query)
+
+
+def test_processes_share_the_episodes_of_one(pool):
+    config = TrainingConfig(updates=1, rollouts=2, pairs=1, length=2, seed=3)
+    (whole,) = feed(pool, config, 0)
+    parts = [next(feed(pool, config, 0, rank, 2)) for rank in range(2)]
+    seeds = [[one.noise_seed for one in part] for part in (whole, *parts)]
+    assert seeds[1] == seeds[0][::2] and seeds[2] == seeds[0][1::2]
+
+
+def test_a_run_with_a_time_limit_lowers_its_number_of_updates(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "FIRST_TIMED", 1)
+    monkeypatch.setattr(loop, "LAST_TIMED", 2)
+    torch.manual_seed(0)
+    config = TrainingConfig(updates=10_000, minutes=1e-3, rollouts=1, pairs=0, length=1, warmup=1)
+    run = Trainer(config, pool, tmp_path, DPLModel())
+    run.run(quiet=True)
+    assert run.update == run.config.updates == 3

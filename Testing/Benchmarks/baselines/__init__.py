@@ -1,12 +1,6 @@
-"""Methods to compare with. Each module has one call::
+"""Methods to compare with, as plugins of ``python -m DPLSegmentLib evaluate``.
 
-    for label, scores in module.scores(image, spacing, annotation): ...
-
-``image`` is (slice, row, column), ``spacing`` its voxel size in mm in that order, ``annotation`` maps each
-label to ``{slice index: (row, column) mask}`` and everything else on such a slice is background for that
-label. Scores are a float32 volume of the image's shape, in 0 to 1, the label being where they exceed one
-half. Each label is segmented by itself, because its annotated slices may show other organs;
-:func:`baselines.conflicts.resolve` makes one label map.
+``METHODS`` names them and their modules; ``DPLSegmentLib/evaluation/plugins.py`` says what a module has to offer.
 """
 
 from __future__ import annotations
@@ -15,4 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+METHODS = {
+    "growcut": "grow_from_seeds",
+    "flow": "optical_flow",
+    "knn": "nearest_neighbours",
+    "litemedsam": "lite_medsam",
+}
 SlicesOfLabels = Mapping[int, Mapping[int, np.ndarray]]

@@ -23,7 +23,7 @@ DISTANCE_PENALTY = 0.1
 
 
 def scores(image: np.ndarray, spacing: Sequence[float], annotation: SlicesOfLabels) -> Iterator[tuple[int, np.ndarray]]:
-    """Scores of each label, 0 or 1; the call is described in :mod:`baselines`."""
+    """Scores of each label, 0 or 1; the call is described in :mod:`DPLSegmentLib.evaluation.plugins`."""
     padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
     intensity = _vtk_image(_as_short(padded), spacing)
     for label, slices in annotation.items():

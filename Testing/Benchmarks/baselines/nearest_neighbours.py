@@ -25,7 +25,7 @@ UNLIKE = 0.03  # a neighbour that costs more says nothing: the pixel shows somet
 
 
 def scores(image: np.ndarray, spacing: Sequence[float], annotation: SlicesOfLabels) -> Iterator[tuple[int, np.ndarray]]:
-    """Scores of each label; the call is described in :mod:`baselines`."""
+    """Scores of each label; the call is described in :mod:`DPLSegmentLib.evaluation.plugins`."""
     pictures = scaled(image)
     pixel = np.asarray(spacing[1:], dtype=np.float64)
     reach = np.maximum(1, np.floor(REACH / pixel)).astype(int)

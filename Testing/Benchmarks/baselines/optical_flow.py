@@ -21,7 +21,10 @@ UNEXPLAINED = 0.1  # share of the scan's grey range (1st to 99th percentile)
 
 
 def scores(image: np.ndarray, spacing: Sequence[float], annotation: SlicesOfLabels) -> Iterator[tuple[int, np.ndarray]]:
-    """Scores of each label; the call is described in :mod:`baselines`. ``spacing`` is not used."""
+    """Scores of each label; the call is described in :mod:`DPLSegmentLib.evaluation.plugins`.
+
+    ``spacing`` is not used.
+    """
     pictures = scaled(image)
     rows, columns = np.mgrid[: image.shape[1], : image.shape[2]].astype(np.float32)
 

@@ -1,0 +1,1 @@
+"""The parts of the Slicer module DPLSegment, one class or idea a file."""

@@ -1,0 +1,61 @@
+"""The learned decoder for another patient: weighs looked-up masks against prototypes, variant by variant."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .similarity import SimilarityMaps
+
+EVIDENCE = 6
+_WIDTH = 32
+_PROJECTED = 16
+
+
+class CrossDecoder(nn.Module):
+    """From the evidence on a whole query slice to a foreground logit.
+
+    The variants reach it one by one (the best, the worst and the spread), so it can learn when a hypothesis about the
+    query's prototype is worth more than the support's own, and when their disagreement says to trust the look-up. Its
+    last layer starts at zero: untrained, it returns the even blend of look-up and prototypes.
+    """
+
+    def __init__(self, feature_width: int = 64) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(feature_width, _PROJECTED, 1)
+        self.layers = nn.Sequential(
+            nn.Conv2d(EVIDENCE + _PROJECTED, _WIDTH, 3, padding=1),
+            nn.GroupNorm(4, _WIDTH),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=2, dilation=2),
+            nn.GroupNorm(4, _WIDTH),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.output = nn.Conv2d(_WIDTH, 1, 1)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, read: Tensor, maps: SimilarityMaps, features: Tensor) -> Tensor:
+        """Decode.
+
+        Args:
+            read: (B, h, w) looked-up foreground probability.
+            maps: prototype similarity on the same grid, each (B, h, w).
+            features: (B, C, h, w) of the query.
+
+        Returns:
+            (B, h, w) logits.
+        """
+        looked_up = torch.logit(read.clamp(0.005, 0.995))
+        logits = [value.clamp(-6.0, 6.0) for value in (maps.logit, maps.fused, maps.highest, maps.lowest)]
+        evidence = torch.stack([looked_up / 3, *(value / 3 for value in logits), maps.spread * 4], dim=1)
+        hidden = self.layers(torch.cat([evidence, self.project(F.normalize(features, dim=1) * 4)], dim=1))
+        return even_blend(read, maps) + self.output(hidden)[:, 0]
+
+
+def even_blend(read: Tensor, maps: SimilarityMaps) -> Tensor:
+    """Half the look-up's logit, half the prototypes'; (B, h, w) each."""
+    return 0.5 * torch.logit(read.clamp(0.005, 0.995)) + 0.5 * maps.logit.clamp(-6.0, 6.0)

@@ -1,0 +1,104 @@
+"""The named training configurations, all in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import InputError
+from .episodes import EngineConfig
+
+Grid = tuple[tuple[int, int, int], tuple[float, float, float]]  # shape, and spacing in mm, (slice, row, column)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a training run. Episodes are counted per update over all processes together, so the number of
+    processes changes the speed and nothing else."""
+
+    purpose: str = ""
+    updates: int = 3000
+    minutes: float = 0.0  # where not 0: once the speed is known, ``updates`` is lowered to end in this time
+    rollouts: int = 6
+    pairs: int = 4
+    together: int = 1  # rollouts walked at once; memory grows with it, and a GPU needs it
+    length: int = 9  # of the longest rollouts
+    rate: float = 2e-3
+    backbone_rate: float = 2e-4  # 0: the backbone stays as it came
+    warmup: int = 50
+    decay: float = 1e-4
+    ema: float = 0.995
+    cross_decoder: bool = True
+    checkpoint_every: int = 50
+    validate_every: int = 500
+    validation_bodies: int = 3
+    validation_grid: Grid = ((24, 112, 112), (6.0, 3.4, 3.4))
+    bodies: int = 150
+    pairs_of_bodies: int = 75
+    grid: Grid | None = None  # of the bodies; None: drawn for each
+    max_size: int = 256  # pixels a side of prepared scans
+    shares: tuple[tuple[str, float], ...] = (("scan", 0.4), ("labelled", 0.2), ("synthetic", 0.4))
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    seed: int = 0
+
+
+CONFIGS: dict[str, TrainingConfig] = {
+    "gpu": TrainingConfig(
+        purpose="25 minutes on one large GPU, preparation of the cache not counted",
+        updates=20_000,
+        minutes=23.0,
+        rollouts=24,
+        pairs=16,
+        together=8,
+        ema=0.998,
+        warmup=100,
+        checkpoint_every=200,
+        validate_every=1000,
+        bodies=225,
+        pairs_of_bodies=110,
+    ),
+    "cpu": TrainingConfig(purpose="two CPU cores for some hours", updates=6000, rate=1.5e-3),
+    "fold": TrainingConfig(
+        purpose="fine-tuning on unlabelled scans of one kind, from weights given with --init; the benchmark's models",
+        updates=1500,
+        rollouts=4,
+        pairs=6,
+        rate=8e-4,
+        backbone_rate=2e-4,
+        bodies=60,
+        pairs_of_bodies=60,
+        shares=(("scan", 0.7), ("synthetic", 0.3)),
+        engine=EngineConfig(far=0.6, partial=0.2),
+    ),
+    "first": TrainingConfig(
+        purpose="like the first bundled weights: frozen backbone, simpler episodes",
+        rollouts=6,
+        pairs=4,
+        backbone_rate=0.0,
+        cross_decoder=False,
+        shares=(("scan", 0.4), ("labelled", 0.2), ("synthetic", 0.4)),
+        engine=EngineConfig(second=0.0, far=0.0, several=0.0, partial=0.0, motion=0.0, thick=0.0),
+    ),
+    "quick": TrainingConfig(
+        purpose="a rehearsal of about a minute: everything happens, nothing is learned",
+        updates=6,
+        rollouts=2,
+        pairs=1,
+        length=3,
+        warmup=2,
+        checkpoint_every=2,
+        validate_every=3,
+        validation_bodies=1,
+        validation_grid=((10, 64, 64), (14.0, 6.0, 6.0)),
+        bodies=3,
+        pairs_of_bodies=2,
+        grid=((14, 72, 72), (7.0, 5.0, 5.0)),
+        max_size=96,
+    ),
+}
+
+
+def named_config(name: str) -> TrainingConfig:
+    """The configuration of this name. Raises InputError if there is none."""
+    if name not in CONFIGS:
+        raise InputError(f"There is no training configuration '{name}'; choose one of {', '.join(CONFIGS)}.")
+    return CONFIGS[name]

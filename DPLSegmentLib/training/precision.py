@@ -1,0 +1,43 @@
+"""Mixed precision where it is safe: the convolutions of encoder and decoder.
+
+Matching compares squared distances as differences of large products, which half precision would drown, and losses and
+prototypes cost nothing; they stay in single precision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..model import DPLModel
+
+
+@contextlib.contextmanager
+def mixed_precision(model: DPLModel, device: torch.device, enabled: bool) -> Iterator[None]:
+    """While it lasts, the model's backbone and mask decoder compute in bfloat16; their results are single precision."""
+    modules: list[nn.Module] = [model.encoder.backbone, model.decoder] if enabled else []
+    for module in modules:
+        module.forward = _in_bfloat16(module.forward, device.type)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward  # the class's own comes back
+
+
+def _in_bfloat16(forward: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    def wrapped(*inputs: Any) -> Any:
+        with torch.autocast(kind, dtype=torch.bfloat16):
+            return _single(forward(*inputs))
+
+    return wrapped
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.float()
+    return type(value)(_single(part) for part in value)

@@ -1,0 +1,108 @@
+"""One training run from folders of scans to exported weights: what the ``train`` command does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..checkpoint import save_weights
+from ..errors import InputError
+from ..model import DPLModel, ModelConfig
+from ..version import __version__
+from .cache import DataConfig, prepare_cache
+from .configs import TrainingConfig
+from .initial import initial_model
+from .loop import BEST, CHECKPOINT, Trainer
+from .pool import TrainingPool, pool_scan
+from .processes import Processes
+from .training_scan import TrainingScan
+from .validation import Validation
+
+WEIGHTS_FILE, BEST_FILE, CACHE_FOLDER = "weights.pt", "weights-best.pt", "cache"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run. ``notes`` are kept in the exported weights: data, licence."""
+
+    name: str
+    training: TrainingConfig
+    data: DataConfig
+    output: Path
+    cache: Path | None = None  # where to prepare the cache; inside of the output if None
+    init: Path | None = None
+    resume: bool = False
+    validation: Path | None = None
+    workers: int | None = None
+    quiet: bool = False
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+def require_fresh(config: RunConfig) -> None:
+    """Raise InputError if the output folder already holds something, unless the run is resumed."""
+    if config.output.exists() and not config.output.is_dir():
+        raise InputError(f"The output '{config.output}' is a file; give a folder.")
+    if not config.resume and config.output.is_dir() and any(config.output.iterdir()):
+        raise InputError(f"The output folder '{config.output}' is not empty; give another, or go on with --resume.")
+
+
+def train(config: RunConfig, processes: Processes, progress: Callable[[float, str], None] | None = None) -> list[Path]:
+    """Prepare the data, train, validate, export; returns the weights files (in the first process).
+
+    Raises InputError for anything that the user gave and that cannot be used.
+    """
+    if processes.first:
+        config.output.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.training.seed)
+    model = initial_model(config.init, config.training.cross_decoder)
+    cache = config.cache or config.output / CACHE_FOLDER
+    if processes.first:
+        prepare_cache(config.data, cache, progress)
+    processes.wait()
+    # The first process has prepared everything by now; the others find it done.
+    files = prepare_cache(config.data, cache)
+    pool = TrainingPool([e for path in files for e in pool_scan(TrainingScan.load(path))], dict(config.training.shares))
+    validation = None
+    if processes.first:
+        training = config.training
+        validation = Validation(training.validation_bodies, training.validation_grid, config.validation)
+    trainer = Trainer(config.training, pool, config.output, model, processes, validation, config.workers)
+    if config.resume and trainer.resume() and processes.first and not config.quiet:
+        print(f"Going on after update {trainer.update}.", flush=True)
+    # Nobody may write a new checkpoint before everybody has read the old one.
+    processes.wait()
+    trainer.run(config.quiet)
+    processes.wait()
+    return export_run(config) if processes.first else []
+
+
+def export_run(config: RunConfig) -> list[Path]:
+    """Write the averaged weights of a finished run, the last and the best, each with its checksum."""
+    names = sorted({folder.name for folder in config.data.data})
+    data = f"{config.data.bodies} generated bodies" + (f"; scans of {', '.join(names)}" if names else "")
+    written = []
+    for source, target in ((CHECKPOINT, WEIGHTS_FILE), (BEST, BEST_FILE)):
+        if (config.output / source).is_file():
+            notes = {"data": data, "config": config.name, **dict(config.notes)}
+            export(config.output / source, config.output / target, notes)
+            written.append(config.output / target)
+    return written
+
+
+def export(checkpoint: Path, output: Path, notes: dict[str, str]) -> str:
+    """Write the averaged weights of a checkpoint in half precision; returns their SHA-256."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    model = DPLModel(ModelConfig.from_dict(state["config"]))
+    model.load_state_dict(state["average"])
+    own = {
+        "version": __version__,
+        "updates": str(state["update"]),
+        "initialisation": "EfficientNet-Lite0, ImageNet (Apache-2.0)",
+    }
+    if "figures" in state:
+        own["validation"] = json.dumps({name: round(value, 4) for name, value in state["figures"].items()})
+    return save_weights(model, state["average"], output, own | notes)

@@ -1,0 +1,11 @@
+# Slicer writes the extension's description from EXTENSION_* variables. A missing one stops the configuration here.
+set(_description "name ${PROJECT_NAME}\n")
+foreach(_key IN ITEMS HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if("${EXTENSION_${_key}}" STREQUAL "")
+    message(FATAL_ERROR "EXTENSION_${_key} is not set")
+  endif()
+  string(TOLOWER "${_key}" _word)
+  list(JOIN EXTENSION_${_key} " " _value)
+  string(APPEND _description "${_word} ${_value}\n")
+endforeach()
+file(WRITE "${CMAKE_BINARY_DIR}/${PROJECT_NAME}.s4ext" "${_description}")

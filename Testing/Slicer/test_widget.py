@@ -1,0 +1,487 @@
+"""The whole panel as a user meets it: the shipped .ui, real clicks, the real library on a small scan."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from panel import ROOT, addSegmentation, addVolume
+
+SHAPE = (16, 64, 64)
+SPACING = (4.0, 2.0, 2.0)  # k, j, i in mm
+MIDDLE = 8
+
+
+def body(shift=0.0):
+    """A bright ball in a grey body, (image, the ball's mask)."""
+    k, j, i = np.meshgrid(*(np.arange(n) * s for n, s in zip(SHAPE, SPACING, strict=True)), indexing="ij")
+    random = np.random.default_rng(5)
+    trunk = ((j - 63) / 58) ** 2 + ((i - 63) / 50) ** 2 < 1
+    ball = (k - 32) ** 2 + (j - 56 - shift) ** 2 + (i - 70) ** 2 < 22**2
+    image = np.where(ball, 160, np.where(trunk, 40, -900)) + random.normal(0, 8, SHAPE)
+    return image.astype(np.int16), ball
+
+
+def addScan(name="scan", shift=0.0):
+    matrix = np.diag([-SPACING[2], -SPACING[1], SPACING[0], 1.0])
+    matrix[:3, 3] = -matrix[:3, :3] @ ((np.array(SHAPE[::-1]) - 1) / 2)
+    return addVolume(name, matrix=matrix, array=body(shift)[0])
+
+
+def addAnnotation(volume, name="annotation"):
+    mask = np.zeros(SHAPE, bool)
+    mask[MIDDLE] = body()[1][MIDDLE]
+    return addSegmentation(volume, {"liver": mask}, name)
+
+
+def maskOf(segmentation, segmentID, volume):
+    import slicer
+
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentID, volume) > 0
+
+
+def dice(found, truth):
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
+
+
+def nodeIDs():
+    import slicer
+
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def check(selector, node):
+    import qt
+
+    selector.setCheckState(node, qt.Qt.Checked)
+
+
+class SlowSegmenter:
+    """In place of the library: goes on until it is cancelled or told to finish."""
+
+    def __init__(self):
+        self.message = None
+        self.finish = False
+        self.error = None
+        self.started = False
+
+    def set_support(self, volume, masks, **_):
+        self._shape, self._masks = volume.array.shape, masks
+
+    def segment(self, query, progress, should_cancel):
+        import time
+
+        from DPLSegmentLib.errors import Cancelled
+
+        self.started = True
+        while not self.finish:
+            progress(0.5, "Waiting")
+            if should_cancel():
+                raise Cancelled("cancelled")
+            if self.error is not None:
+                raise self.error
+            time.sleep(0.005)
+        shape = self._shape if query is None else query.array.shape
+        found = {"voxels": 0, "volume_ml": 0.0, "annotated_slices": [MIDDLE]}
+        return types.SimpleNamespace(
+            mask=lambda label: np.ones(shape, bool),
+            uncertainty=np.zeros(shape, np.float32),
+            report={"labels": {str(label): found for label in self._masks}, "slice_axis": 2},
+        )
+
+
+@pytest.fixture
+def panel(module, host):
+    """The entered module's widget with its main window."""
+    widget = module.enter()
+    host.mainWindow(module.widgetRepresentation())
+    return widget
+
+
+@pytest.fixture
+def ready(panel, host):
+    """Namespace: a panel on which only the click is missing; a slow segmenter computes."""
+    volume = addScan()
+    annotation = addAnnotation(volume)
+    segmenter = SlowSegmenter()
+    panel.logic._loadSegmenter = lambda options: segmenter
+    panel.logic.forget()
+    panel.parameters.supportVolume = volume
+    panel.parameters.supportSegmentation = annotation
+    host.processEvents()
+    assert panel.ui.segmentButton.enabled, panel.ui.segmentButton.toolTip
+    return types.SimpleNamespace(widget=panel, ui=panel.ui, volume=volume, annotation=annotation, segmenter=segmenter)
+
+
+def startRun(host, ready):
+    ready.ui.segmentButton.click()
+    host.waitUntil(lambda: ready.segmenter.started)
+    assert ready.widget.runPanel.isRunning
+
+
+def waitForEnd(host, widget, seconds=60):
+    host.waitUntil(lambda: not widget.runPanel.isRunning, seconds)
+
+
+# From painting to the result
+
+
+def test_painting_one_slice_and_one_click_segment_the_scan(host, panel):
+    import slicer
+
+    ui, scan = panel.ui, addScan("Bauch ä")
+    ui.supportVolumeSelector.setCurrentNode(scan)
+    slicer.util.setSliceViewerLayers(background=scan, fit=True)
+    ui.newAnnotationButton.click()
+    assert not ui.segmentButton.enabled and ui.segmentButton.toolTip
+
+    truth = body()[1]
+    view = host.sliceView("Red")
+    center = [-(70 - 63), -(56 - 63), 32 - 30]
+    view.mrmlSliceNode().JumpSliceByCentering(*center)
+    host.processEvents()
+    panel.ui.segmentEditor.activeEffect().setParameter("BrushAbsoluteDiameter", 43.0)
+    place = host.pixelOf(view, center)
+    host.drag(view, place, place)
+    host.waitUntil(lambda: ui.segmentButton.enabled, 5)
+    assert f"slice {MIDDLE}" in ui.supportSummaryLabel.text
+
+    before = nodeIDs()
+    steps = []
+    ui.progressBar.connect("valueChanged(int)", lambda value: steps.append((value, ui.stepLabel.text)))
+    ui.segmentButton.click()
+    assert ui.progressBar.visible and ui.cancelButton.visible
+    waitForEnd(host, panel)
+    added = [slicer.mrmlScene.GetNodeByID(nodeID) for nodeID in nodeIDs() - before]
+    assert {node.GetClassName() for node in added} == {"vtkMRMLSegmentationNode", "vtkMRMLSegmentationDisplayNode"}
+
+    assert not ui.messageLabel.visible, ui.messageLabel.text
+    values = [value for value, _ in steps]
+    assert values == sorted(values) and len(set(values)) > 3 and any(text for _, text in steps)
+    result = panel.parameters.resultSegmentations[0]
+    annotation = panel.parameters.supportSegmentation
+    segmentID = annotation.GetSegmentation().GetNthSegmentID(0)
+    assert result.GetName() == "Bauch ä segmentation"
+    assert dice(maskOf(result, segmentID, scan), truth) > 0.8
+    # One row, and its volume is that of the mask.
+    volumeMl = float(ui.resultTable.item(0, 1).text())
+    assert abs(volumeMl - maskOf(result, segmentID, scan).sum() * np.prod(SPACING) / 1000) < 0.06
+    assert ui.resultTable.item(0, 0).text() == annotation.GetSegmentation().GetNthSegment(0).GetName()
+    assert "cpu" in ui.deviceUsedValueLabel.text and "PyTorch" in ui.torchValueLabel.text
+    # The painted annotation is still shown, the result too, in 3D as well.
+    assert annotation.GetDisplayNode().GetVisibility() and result.GetDisplayNode().GetVisibility3D()
+
+    ui.undoButton.click()
+    assert not any(slicer.mrmlScene.IsNodePresent(node) for node in added) and ui.resultTable.rowCount == 0
+
+
+def test_another_scan_is_segmented_with_its_uncertainty_shown(host, panel):
+    import slicer
+
+    support, query = addScan("support"), addScan("query", shift=4.0)
+    panel.ui.supportVolumeSelector.setCurrentNode(support)
+    panel.ui.supportSegmentationSelector.setCurrentNode(addAnnotation(support))
+    panel.ui.querySupportCheckBox.click()
+    check(panel.ui.queryVolumesSelector, query)
+    panel.ui.uncertaintyCheckBox.click()
+    host.processEvents()
+    assert panel.ui.segmentButton.enabled, panel.ui.segmentButton.toolTip
+    panel.ui.segmentButton.click()
+    waitForEnd(host, panel)
+
+    assert not panel.ui.messageLabel.visible, panel.ui.messageLabel.text
+    assert [node.GetName() for node in panel.parameters.resultQueries] == ["query"]
+    uncertainty = panel.parameters.resultUncertainties[0]
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    assert {node.GetForegroundVolumeID() for node in composites} == {uncertainty.GetID()}
+    assert {node.GetBackgroundVolumeID() for node in composites} == {query.GetID()}
+    assert slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(uncertainty) is not None
+    panel.ui.uncertaintyOpacitySlider.value = 0.8
+    assert composites[0].GetForegroundOpacity() == pytest.approx(0.8)
+    panel.ui.uncertaintyCheckBox.click()
+    assert {node.GetForegroundVolumeID() for node in composites} == {None}
+    assert slicer.mrmlScene.IsNodePresent(uncertainty)
+
+
+def test_the_surface_comes_and_goes_with_its_check_box(host, ready):
+    ready.segmenter.finish = True
+    ready.ui.segmentButton.click()
+    waitForEnd(host, ready.widget)
+    result = ready.widget.parameters.resultSegmentations[0]
+    assert result.GetDisplayNode().GetVisibility3D()
+    ready.ui.show3DCheckBox.click()
+    assert not result.GetDisplayNode().GetVisibility3D()
+    assert ready.annotation.GetDisplayNode().GetVisibility3D()
+
+
+# The reason why nothing can be clicked
+
+
+def test_the_tooltip_says_what_is_missing_in_every_state(host, panel):
+    import slicer
+
+    button, parameters = panel.ui.segmentButton, panel.parameters
+
+    def reason():
+        host.processEvents(0.3)
+        assert not button.enabled
+        return button.toolTip
+
+    seen = [reason()]
+    volume = addScan()
+    parameters.supportVolume = volume
+    seen.append(reason())
+    empty = addSegmentation(volume, {"liver": np.zeros(SHAPE)})
+    parameters.supportSegmentation = empty
+    seen.append(reason())
+    annotation = addAnnotation(volume)
+    parameters.supportSegmentation = annotation
+    annotation.GetDisplayNode().SetSegmentVisibility("liver", False)
+    seen.append(reason())
+    annotation.GetDisplayNode().SetSegmentVisibility("liver", True)
+    parameters.querySupportVolume = False
+    seen.append(reason())
+    parameters.querySupportVolume = True
+    parameters.outputSegmentation = annotation
+    seen.append(reason())
+    parameters.outputSegmentation = addSegmentation(volume, {}, "output")
+    parameters.queryVolumes = [addScan("second")]
+    seen.append(reason())
+    parameters.outputSegmentation = None
+    parameters.queryVolumes = []
+    parameters.supportVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "no image")
+    seen.append(reason())
+
+    assert all(text.endswith(".") and "\n" not in text for text in seen), seen
+    assert len(set(seen)) == len(seen), seen
+    parameters.supportVolume = volume
+    host.processEvents(0.3)
+    assert button.enabled
+
+
+# Things that happen during a run
+
+
+def test_cancel_leaves_the_scene_as_it_was_within_a_second(host, ready):
+    import time
+
+    before = nodeIDs()
+    startRun(host, ready)
+    started = time.monotonic()
+    ready.ui.cancelButton.click()
+    waitForEnd(host, ready.widget)
+    assert time.monotonic() - started < 1.0
+    assert nodeIDs() == before and ready.ui.segmentButton.enabled
+    assert ready.ui.messageLabel.visible and not host.messages.texts("error")
+
+
+def test_a_failure_is_said_and_leaves_the_scene_as_it_was(host, ready):
+    from DPLSegmentLib.errors import InputError
+
+    before = nodeIDs()
+    ready.segmenter.error = InputError("The scan holds one value only; choose another scan.")
+    ready.ui.segmentButton.click()
+    waitForEnd(host, ready.widget)
+    assert ready.ui.messageLabel.text == "The scan holds one value only; choose another scan."
+    assert host.messages.texts("error") == ["The scan holds one value only; choose another scan."]
+    assert nodeIDs() == before and ready.ui.segmentButton.enabled
+
+
+def test_closing_the_scene_stops_the_run_and_leaves_a_usable_panel(host, ready):
+    startRun(host, ready)
+    host.closeScene()
+    waitForEnd(host, ready.widget)
+    ui = ready.ui
+    assert not ui.segmentButton.enabled and ui.segmentButton.toolTip and not ui.progressBar.visible
+    assert not host.messages.texts("error")
+    # And on it goes in the new scene.
+    volume = addScan()
+    ready.segmenter.finish = True
+    ready.widget.parameters.supportVolume = volume
+    ready.widget.parameters.supportSegmentation = addAnnotation(volume)
+    host.processEvents(0.3)
+    ui.segmentButton.click()
+    waitForEnd(host, ready.widget)
+    assert ready.widget.parameters.resultSegmentations[0] is not None
+
+
+def test_deleting_the_query_ends_the_run_with_a_sentence(host, ready):
+    import slicer
+
+    startRun(host, ready)
+    slicer.mrmlScene.RemoveNode(ready.volume)
+    waitForEnd(host, ready.widget)
+    assert "deleted" in ready.ui.messageLabel.text
+    assert not ready.ui.segmentButton.enabled
+    assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
+
+
+def test_deleting_the_annotation_does_not_disturb_the_run(host, ready):
+    import slicer
+
+    startRun(host, ready)
+    slicer.mrmlScene.RemoveNode(ready.annotation)
+    ready.segmenter.finish = True
+    waitForEnd(host, ready.widget)
+    result = ready.widget.parameters.resultSegmentations[0]
+    assert result.GetSegmentation().GetSegment("liver").GetName() == "liver"
+
+
+def test_the_result_comes_although_the_user_went_to_another_module(host, module, ready):
+    startRun(host, ready)
+    module.exit()
+    assert not ready.ui.segmentEditor.shortcutsAreInstalled()
+    ready.segmenter.finish = True
+    waitForEnd(host, ready.widget)
+    module.enter()
+    assert ready.ui.resultTable.rowCount == 1
+    assert ready.widget.parameters.resultSegmentations[0] is not None
+
+
+def test_reloading_the_module_during_a_run_leaves_nothing_running(host, module, ready):
+    import slicer
+
+    startRun(host, ready)
+    old, oldPackage = ready.widget, sys.modules["DPLSegmentModule.RunPanel"]
+    before = nodeIDs()
+    old.onReload()
+    host.waitUntil(lambda: not old.runPanel.isRunning, 5)
+    new = slicer.modules.DPLSegmentWidget
+    assert new is not old
+    # Every file of the package is new, not only the first.
+    assert sys.modules["DPLSegmentModule.RunPanel"] is not oldPackage
+    assert type(new.runPanel) is not type(old.runPanel)
+    assert nodeIDs() == before
+    host.processEvents(0.3)
+    assert new.parameters.supportVolume is ready.volume and new.ui.segmentButton.enabled
+
+
+def test_unloading_the_module_during_a_run_leaves_nothing_running(host, module, ready):
+    startRun(host, ready)
+    module.unload()
+    host.processEvents(0.1)
+    assert not ready.widget.runPanel.isRunning
+    # The fixtures check that no thread, timer or observer is left.
+
+
+# State
+
+
+def test_the_panel_comes_back_with_the_scene(host, ready, tmp_path):
+    import slicer
+
+    ui, widget = ready.ui, ready.widget
+    second = addScan("second")
+    check(ui.queryVolumesSelector, second)
+    ui.uncertaintyCheckBox.click()
+    ui.seedSpinBox.value = 11
+    ui.variantsSpinBox.value = 4
+    ui.weightsPathLineEdit.currentPath = "/tmp/ä.pt"
+    ui.deviceComboBox.currentIndex = ui.deviceComboBox.findData("cpu")
+    widget.parameters.weightsPath = ""
+    ready.segmenter.finish = True
+    ui.segmentButton.click()
+    waitForEnd(host, widget)
+    assert ui.resultTable.rowCount == 1
+    ui.weightsPathLineEdit.currentPath = "/tmp/ä.pt"
+
+    path = str(tmp_path / "state.mrb")
+    assert slicer.util.saveScene(path)
+    host.closeScene()
+    assert ui.resultTable.rowCount == 0 and ui.seedSpinBox.value == 0 and ui.weightsPathLineEdit.currentPath == ""
+    assert not ui.queryVolumesSelector.checkedNodes()
+    slicer.util.loadScene(path)
+    host.processEvents(0.3)
+
+    assert ui.supportVolumeSelector.currentNode().GetName() == "scan"
+    assert ui.supportSegmentationSelector.currentNode().GetName() == "annotation"
+    assert [node.GetName() for node in ui.queryVolumesSelector.checkedNodes()] == ["second"]
+    assert ui.uncertaintyCheckBox.checked and ui.seedSpinBox.value == 11 and ui.variantsSpinBox.value == 4
+    assert ui.weightsPathLineEdit.currentPath == "/tmp/ä.pt"
+    assert ui.deviceComboBox.itemData(ui.deviceComboBox.currentIndex) == "cpu"
+    assert ui.resultTable.rowCount == 1 and ui.resultTable.item(0, 0).text() == "liver"
+    combo = ui.resultQueryComboBox
+    assert [combo.itemText(index) for index in range(combo.count)] == ["scan", "second"]
+    assert ui.segmentButton.enabled, ui.segmentButton.toolTip
+
+
+def test_check_marks_survive_nodes_that_are_loaded_meanwhile(host, ready):
+    import slicer
+
+    second = addScan("second")
+    check(ready.ui.queryVolumesSelector, second)
+    slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
+    addScan("third")
+    slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
+    assert [node.GetName() for node in ready.ui.queryVolumesSelector.checkedNodes()] == ["second"]
+    assert [node.GetName() for node in ready.widget.parameters.queryVolumes] == ["second"]
+
+
+def test_restore_defaults_touches_the_advanced_section_only(host, ready):
+    ui = ready.ui
+    ui.seedSpinBox.value = 11
+    ui.variantsSpinBox.value = 4
+    ui.weightsPathLineEdit.currentPath = "/tmp/x.pt"
+    ui.deviceComboBox.currentIndex = ui.deviceComboBox.findData("cpu")
+    assert ready.widget.parameters.device == "cpu"
+    ui.restoreDefaultsButton.click()
+    assert (ui.seedSpinBox.value, ui.variantsSpinBox.value, ui.weightsPathLineEdit.currentPath) == (0, 0, "")
+    assert ready.widget.parameters.device == "auto" and ui.deviceComboBox.currentIndex == 0
+    assert ready.widget.parameters.supportVolume is ready.volume
+
+
+def test_the_options_reach_the_run(host, ready):
+    seen = []
+    ready.widget.logic._loadSegmenter = lambda options: seen.append(options) or ready.segmenter
+    ready.widget.logic.forget()
+    ready.segmenter.finish = True
+    ready.ui.seedSpinBox.value = 11
+    ready.ui.variantsSpinBox.value = 4
+    ready.ui.uncertaintyCheckBox.click()
+    ready.ui.segmentButton.click()
+    waitForEnd(host, ready.widget)
+    assert (seen[0].seed, seen[0].variants, seen[0].uncertainty, seen[0].weightsPath) == (11, 4, True, None)
+
+
+def test_a_second_result_goes_to_a_new_segmentation_unless_one_is_chosen(host, ready):
+    ready.segmenter.finish = True
+    results = []
+    for output in (None, None, "first"):
+        ready.widget.parameters.outputSegmentation = results[0] if output else None
+        ready.ui.segmentButton.click()
+        waitForEnd(host, ready.widget)
+        results.append(ready.widget.parameters.resultSegmentations[0])
+    assert results[0] is not results[1] and results[2] is results[0]
+
+
+def test_the_widget_takes_a_logic_of_the_callers(host, module):
+    import slicer
+
+    holder = slicer.qMRMLWidget()
+    import qt
+
+    holder.setLayout(qt.QVBoxLayout())
+    holder.setMRMLScene(slicer.mrmlScene)
+    entry = sys.modules["DPLSegment"]
+    logic = entry.DPLSegmentLogic()
+    widget = entry.DPLSegmentWidget(holder, logic=logic)
+    widget.setup()
+    logic.supportText = lambda volume, segmentation: "A sentence of the caller's."
+    widget.updateReason()
+    assert widget.ui.segmentButton.toolTip == "A sentence of the caller's."
+    holder.deleteLater()
+
+
+def test_the_logic_is_found_from_the_console(module):
+    import slicer
+
+    assert type(slicer.util.getModuleLogic("DPLSegment")).__name__ == "DPLSegmentLogic"
+
+
+def test_the_self_test_of_the_real_application_passes(host, module):
+    entry = sys.modules["DPLSegment"]
+    module.instance.runTest(msec=0)
+    assert entry.DPLSegmentTest.__name__ == "DPLSegmentTest" and (ROOT / "DPLSegment" / "DPLSegment.py").is_file()
