@@ -76,6 +76,8 @@ def prepare_cache(config: DataConfig, output: Path, progress: Progress | None = 
         if progress:
             progress(number / (len(jobs) + 0.2 * config.bodies), f"preparing {scan.name}")
         files += _made(output, stem, lambda scan=scan: _read_and_prepare(scan, config))
+    if config.drop_organs is not None and not files:
+        raise InputError("No scan has enough slices without these labels; name fewer of them with --drop-organs.")
     for number, seed in enumerate(range(config.first_seed, config.first_seed + config.bodies)):
         if progress:
             done = len(jobs) + 0.2 * number

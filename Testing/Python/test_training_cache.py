@@ -147,6 +147,14 @@ def test_slices_with_any_test_organ_are_dropped_before_anything_is_computed(data
     assert {len(scan.image) for scan in whole} == {20}
 
 
+def test_dropping_every_slice_is_said(tmp_path):
+    image, label = body()
+    write(tmp_path / "all" / "image_1.nii.gz", image)
+    write(tmp_path / "all" / "label_1.nii.gz", np.ones_like(label))
+    with pytest.raises(InputError, match="enough slices without these labels"):
+        prepare_cache(DataConfig(data=(tmp_path / "all",), drop_organs=(), bodies=1), tmp_path / "cache")
+
+
 def test_short_runs_are_not_kept():
     keep = np.array([1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1, 1], bool)
     assert kept_runs(keep) == [slice(4, 9)]
