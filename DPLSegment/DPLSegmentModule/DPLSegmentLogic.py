@@ -51,14 +51,16 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         """
         ScriptedLoadableModuleLogic.__init__(self)
         self.dependencies = dependencies if dependencies is not None else TorchDependency()
-        self._loadSegmenter = segmenterFactory if segmenterFactory is not None else self._loadFromLibrary
+        self._loadSegmenter = segmenterFactory if segmenterFactory is not None else _libraryLoader(self.dependencies)
         self._segmenters = SegmenterStore(self._loadSegmenter)
         self._summaries = SupportSummaryCache()
         self._history = ResultHistory()
         self._uncertainty = UncertaintyDisplay()
         self._run: BackgroundRun | None = None
         self._isSegmenting = False
-        _forgetOnSceneClose(weakref.ref(self))
+        # Called when there is more, or less, to undo; set by the panel.
+        self.onHistoryChanged: Callable[[], None] | None = None
+        _forgetOnSceneClose(self)
 
     def segment(
         self,
@@ -244,8 +246,9 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         queryVolumeNodes: Sequence[Any],
         outputSegmentationNode: Any = None,
         outputUncertaintyNode: Any = None,
+        weightsPath: str | None = None,
     ) -> str:
-        """Why :meth:`segment` could not succeed with these nodes, in one sentence; "" if it could. Cheap."""
+        """Why :meth:`segment` could not succeed with these inputs, in one sentence; "" if it could. Cheap."""
         from DPLSegmentLib.errors import InputError
 
         inputs = RunInputs(
@@ -255,6 +258,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
             None,
             outputSegmentationNode,
             outputUncertaintyNode,
+            RunOptions(weightsPath=weightsPath or None),
         )
         try:
             inputs.check()
@@ -296,6 +300,8 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
     def undo(self) -> None:
         """Take the last result back."""
         self._history.undo()
+        if self.onHistoryChanged is not None:
+            self.onHistoryChanged()
 
     def showUncertainty(self, uncertaintyNode: Any, opacity: float = 0.5) -> None:
         """Show an uncertainty volume over the scans in the slice views, with a legend."""
@@ -317,14 +323,6 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         # A thread that has not ended yet may still be using the old store; a new one keeps the two apart.
         self._segmenters = SegmenterStore(self._loadSegmenter)
 
-    def _loadFromLibrary(self, options: RunOptions) -> Any:
-        self.dependencies.load()
-        from DPLSegmentLib.segmenter import OneShotSegmenter
-
-        return OneShotSegmenter.load(
-            device=options.device, weights=options.weightsPath, seed=options.seed, variants=options.variants
-        )
-
     def _requireIdle(self) -> None:
         from DPLSegmentLib.errors import InputError
 
@@ -341,18 +339,33 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
     def _write(self, prepared: PreparedRun, outcome: JobOutcome | None, notes: list[str]) -> list[AppliedResult]:
         applied = writeResults(prepared, outcome, notes)
         self._history.add(applied)
+        if self.onHistoryChanged is not None:
+            self.onHistoryChanged()
         return applied
 
 
-def _forgetOnSceneClose(reference: weakref.ref[DPLSegmentLogic]) -> None:
-    """The scene outlives the logic (reloading the module makes a new one) and must not keep it alive."""
-    scene = slicer.mrmlScene
+def _libraryLoader(dependencies: TorchDependency) -> Callable[[RunOptions], Any]:
+    """Loads networks; for the thread of a run, which must not keep the logic and its nodes alive."""
+
+    def load(options: RunOptions) -> Any:
+        dependencies.load()
+        from DPLSegmentLib.segmenter import OneShotSegmenter
+
+        return OneShotSegmenter.load(
+            device=options.device, weights=options.weightsPath, seed=options.seed, variants=options.variants
+        )
+
+    return load
+
+
+def _forgetOnSceneClose(logic: DPLSegmentLogic) -> None:
+    """The scene outlives the logic (reloading the module makes a new one); neither keeps anything of the other."""
+    scene, reference = slicer.mrmlScene, weakref.ref(logic)
 
     def onSceneClosing(caller: Any, event: Any) -> None:
-        logic = reference()
-        if logic is not None:
-            logic.forget()
-        else:
-            scene.RemoveObserver(tag)
+        existing = reference()
+        if existing is not None:
+            existing.forget()
 
     tag = scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, onSceneClosing)
+    weakref.finalize(logic, scene.RemoveObserver, tag).atexit = False  # then the scene may be gone already

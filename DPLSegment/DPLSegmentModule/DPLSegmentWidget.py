@@ -54,6 +54,7 @@ class DPLSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.resultPanel = ResultPanel(self.ui, self.logic)
         self.advancedPanel = AdvancedPanel(self.ui, self.logic.dependencies)
         self.binding = ParameterBinding(self.ui)
+        self.logic.onHistoryChanged = self.resultPanel.update
         self._panels = (self.binding, self.supportPanel, self.queryPanel, self.resultPanel, self.advancedPanel)
         panel.setMRMLScene(slicer.mrmlScene)
 
@@ -77,6 +78,7 @@ class DPLSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """The panel is about to be destroyed."""
         self.runPanel.cleanup()
+        self.logic.onHistoryChanged = None
         self.setParameterNode(None)
         self.removeObservers()
         for panel in self._panels:
@@ -117,7 +119,9 @@ class DPLSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             reason = self.logic.supportText(volume, segmentation)
         else:
             queries = self.queryPanel.queryVolumes()
-            reason = self.logic.reasonNotReady(volume, segmentation, queries, chosen.outputSegmentation)
+            reason = self.logic.reasonNotReady(
+                volume, segmentation, queries, chosen.outputSegmentation, weightsPath=chosen.weightsPath
+            )
         self.runPanel.setReason(reason)
 
     def _inputs(self) -> dict[str, Any]:
@@ -167,6 +171,9 @@ class DPLSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._onParametersChanged()
         elif getattr(self.parent, "isEntered", True):  # a window of its own is never entered, but always shown
             self.supportPanel.editor.sceneChanged()
+            self.setParameterNode(self.logic.getParameterNode())
+        elif self.runPanel.isRunning:
+            # The user waits for a result elsewhere, and it needs a place to be remembered in.
             self.setParameterNode(self.logic.getParameterNode())
 
     def _onNodeRemoved(self, caller: Any = None, event: Any = None) -> None:

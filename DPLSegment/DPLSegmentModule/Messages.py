@@ -51,6 +51,7 @@ OUTPUT_IS_INPUT_VOLUME = _(
 ONE_OUTPUT_FOR_SEVERAL = _(
     "One output cannot hold the results of several scans; leave the outputs empty, so that each scan gets its own."
 )
+WEIGHTS_UNREADABLE = _("The weights file '{path}' cannot be read; check the path.")
 SEED_INVALID = _("The seed is {seed}; it must be a whole number from 0 to {largest}.")
 NODE_NOT_IN_SCENE = _("The node {name} is no longer in the scene; choose another one.")
 TOO_LITTLE_MEMORY = _(

@@ -5,24 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
 
 from DPLSegmentModule import Messages
 from DPLSegmentModule.ResultWriter import SegmentStyle
 from DPLSegmentModule.SegmentationJob import SegmentationJob
+from DPLSegmentModule.VolumeReader import ijkToWorldMatrix
 
 
 @dataclass
 class WatchedQuery:
-    """A query's node and what must not change while it is being segmented."""
+    """A query's node and what must not change while it is being segmented.
+
+    Its voxels: another time point, or a flipped image, is not what was segmented. Their size: the volumes in ml would
+    be wrong. Its place may change; the result follows it.
+    """
 
     node: Any
-    dimensions: tuple[int, int, int]
+    voxels: tuple[Any, ...]
+    voxelVolume: float
 
     @classmethod
     def of(cls, volumeNode: Any) -> WatchedQuery:
         """Remember a volume node as it is now."""
-        return cls(volumeNode, tuple(volumeNode.GetImageData().GetDimensions()))
+        return cls(volumeNode, _voxelsOf(volumeNode), _voxelVolumeOf(volumeNode))
 
     @property
     def isPresent(self) -> bool:
@@ -31,12 +38,29 @@ class WatchedQuery:
 
     def problem(self) -> str:
         """Why a result can no longer be written for it, or ""."""
+        from DPLSegmentLib.errors import InputError
+
         if not self.isPresent:
             return Messages.QUERY_GONE.format(name=self.node.GetName())
-        image = self.node.GetImageData()
-        if image is None or tuple(image.GetDimensions()) != self.dimensions:
+        try:
+            sameSize = bool(np.isclose(_voxelVolumeOf(self.node), self.voxelVolume))
+        except InputError as error:  # a non-linear transform
+            return str(error)
+        if not sameSize or _voxelsOf(self.node) != self.voxels:
             return Messages.QUERY_CHANGED.format(name=self.node.GetName())
         return ""
+
+
+def _voxelsOf(volumeNode: Any) -> tuple[Any, ...]:
+    """Equal as long as nobody has touched the voxels. (Keeps them alive, so that no others take their place.)"""
+    image = volumeNode.GetImageData()
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    return (scalars, scalars.GetMTime(), tuple(image.GetDimensions())) if scalars is not None else ()
+
+
+def _voxelVolumeOf(volumeNode: Any) -> float:
+    """mm3 in the world. Raises InputError under a non-linear transform."""
+    return abs(float(np.linalg.det(ijkToWorldMatrix(volumeNode))))
 
 
 @dataclass

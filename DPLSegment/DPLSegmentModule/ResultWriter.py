@@ -119,24 +119,36 @@ def _checkOutputs(
         if not slicer.mrmlScene.IsNodePresent(node):
             raise InputError(Messages.NODE_NOT_IN_SCENE.format(name=node.GetName()))
     if segmentationNode is not None:
-        if not segmentationNode.IsA("vtkMRMLSegmentationNode"):
-            raise InputError(Messages.OUTPUT_NOT_A_SEGMENTATION.format(name=segmentationNode.GetName()))
-        segmentation = segmentationNode.GetSegmentation()
-        if segmentation.GetNumberOfSegments() and not segmentation.IsSourceRepresentationImageData():
-            raise InputError(
-                _("The output segmentation '{name}' is stored as surfaces; choose another one.").format(
-                    name=segmentationNode.GetName()
-                )
-            )
-        if _otherSegments(segmentationNode, styles):
-            parentToWorldMatrix(segmentationNode)
+        checkOutputSegmentation(segmentationNode, [style.segmentID for style in styles.values()])
     if uncertaintyNode is not None:
-        if not uncertaintyNode.IsA("vtkMRMLScalarVolumeNode") or uncertaintyNode.IsA("vtkMRMLLabelMapVolumeNode"):
-            raise InputError(Messages.OUTPUT_NOT_A_VOLUME.format(name=uncertaintyNode.GetName()))
-        if uncertaintyNode in queryNodes:
-            raise InputError(Messages.OUTPUT_IS_INPUT_VOLUME.format(name=uncertaintyNode.GetName()))
+        checkOutputVolume(uncertaintyNode, queryNodes)
     for queryNode in queryNodes:
         parentToWorldMatrix(queryNode)
+
+
+def checkOutputSegmentation(node: Any, segmentIDs: Sequence[str]) -> None:
+    """Raise InputError unless segments with these IDs can be written into a node."""
+    from DPLSegmentLib.errors import InputError
+
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        raise InputError(Messages.OUTPUT_NOT_A_SEGMENTATION.format(name=node.GetName()))
+    segmentation = node.GetSegmentation()
+    if segmentation.GetNumberOfSegments() and not segmentation.IsSourceRepresentationImageData():
+        raise InputError(
+            _("The output segmentation '{name}' is stored as surfaces; choose another one.").format(name=node.GetName())
+        )
+    if _otherSegments(node, segmentIDs):
+        parentToWorldMatrix(node)
+
+
+def checkOutputVolume(node: Any, inputNodes: Sequence[Any]) -> None:
+    """Raise InputError unless uncertainty can be written into a node."""
+    from DPLSegmentLib.errors import InputError
+
+    if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(Messages.OUTPUT_NOT_A_VOLUME.format(name=node.GetName()))
+    if any(node is inputNode for inputNode in inputNodes):
+        raise InputError(Messages.OUTPUT_IS_INPUT_VOLUME.format(name=node.GetName()))
 
 
 def _apply(
@@ -179,7 +191,7 @@ def _writeSegments(
 ) -> None:
     node = changes.node
     segmentation = node.GetSegmentation()
-    mixed = bool(_otherSegments(node, styles))
+    mixed = bool(_otherSegments(node, [style.segmentID for style in styles.values()]))
     # In a segmentation of the user's, surfaces that were not wanted before are not wanted now.
     withSurfaces = not mixed or segmentation.ContainsRepresentation(SURFACE)
     wasModifying = node.StartModify()
@@ -224,9 +236,8 @@ def placeBeside(node: Any, queryNode: Any) -> None:
         hierarchy.MoveItem(item, following)
 
 
-def _otherSegments(segmentationNode: Any, styles: Mapping[int, SegmentStyle]) -> list[str]:
-    """IDs of the segments that a run with these styles does not write."""
-    written = {style.segmentID for style in styles.values()}
+def _otherSegments(segmentationNode: Any, written: Sequence[str]) -> list[str]:
+    """IDs of the segments that a run that writes these IDs leaves alone."""
     return [segmentID for segmentID in segmentationNode.GetSegmentation().GetSegmentIDs() if segmentID not in written]
 
 
@@ -246,9 +257,10 @@ def _createDisplay(segmentationNode: Any) -> None:
 
 def _removeCreated(segmentationNode: Any, styles: Mapping[int, SegmentStyle]) -> None:
     """Remove a segmentation that a run made; the user's own additions to it are kept."""
-    if _otherSegments(segmentationNode, styles):
-        for style in styles.values():
-            segmentationNode.GetSegmentation().RemoveSegment(style.segmentID)
+    written = [style.segmentID for style in styles.values()]
+    if _otherSegments(segmentationNode, written):
+        for segmentID in written:
+            segmentationNode.GetSegmentation().RemoveSegment(segmentID)
     else:
         removeNode(segmentationNode)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import slicer
 
 from DPLSegmentModule import Messages
+from DPLSegmentModule.ResultWriter import checkOutputSegmentation, checkOutputVolume
 from DPLSegmentModule.SegmentationJob import RunOptions
+from DPLSegmentModule.SupportReader import usableSegmentIDs
 from DPLSegmentModule.VolumeReader import checkVolumeNode, ijkToWorldMatrix
 
 LARGEST_SEED = 2**63 - 1  # what PyTorch's generators take
@@ -40,6 +43,9 @@ class RunInputs:
         self._checkSupport()
         self._checkQueries()
         self._checkOutputs()
+        weights = self.options.weightsPath
+        if weights is not None and not os.path.isfile(weights):
+            _refuse(Messages.WEIGHTS_UNREADABLE, path=weights)
         seed = self.options.seed
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
             _refuse(Messages.SEED_INVALID, seed=seed, largest=LARGEST_SEED)
@@ -75,10 +81,13 @@ class RunInputs:
             _requireClass(segmentation, "vtkMRMLSegmentationNode", Messages.OUTPUT_NOT_A_SEGMENTATION)
             if segmentation is self.supportSegmentationNode:
                 _refuse(Messages.OUTPUT_IS_SUPPORT)
+            if _isA(self.supportSegmentationNode, "vtkMRMLSegmentationNode"):
+                # What writing would refuse after the run.
+                written = usableSegmentIDs(self.supportSegmentationNode, self.segmentIDs)
+                checkOutputSegmentation(segmentation, written)
         if uncertainty is not None:
             _requireClass(uncertainty, "vtkMRMLScalarVolumeNode", Messages.OUTPUT_NOT_A_VOLUME)
-            if any(uncertainty is node for node in (self.supportVolumeNode, *self.queryVolumeNodes)):
-                _refuse(Messages.OUTPUT_IS_INPUT_VOLUME, name=uncertainty.GetName())
+            checkOutputVolume(uncertainty, (self.supportVolumeNode, *self.queryVolumeNodes))
 
 
 def _requireScan(node: Any, wrongClass: str, empty: str) -> None:

@@ -179,4 +179,4 @@ def _show(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     volumeNode.GetIJKToRASMatrix(matrix)
     i, j, _k = volumeNode.GetImageData().GetDimensions()
     center = matrix.MultiplyPoint(((i - 1) / 2, (j - 1) / 2, ANNOTATED_SLICE, 1.0))
-    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center[:3], slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center[:3], slicer.vtkMRMLSliceNode.OffsetJumpSlice)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Encoding the support is about this much of the work that one query takes.
 SUPPORT_SHARE = 0.4
+# Translated when the module is loaded: translating asks the application, and a job may run in any thread.
+STEP_OF_ONE_SCAN = _("{name} ({number} of {count}): {step}")
 
 
 @dataclass
@@ -148,9 +150,7 @@ def _named(part: Any, query: QueryItem, number: int, count: int) -> Callable[[fl
     def tell(fraction: float, message: str) -> None:
         part(
             fraction,
-            _("{name} ({number} of {count}): {step}").format(
-                name=query.name, number=number + 1, count=count, step=message
-            ),
+            STEP_OF_ONE_SCAN.format(name=query.name, number=number + 1, count=count, step=message),
         )
 
     return tell

@@ -14,6 +14,9 @@ from slicer.i18n import tr as _
 from DPLSegmentModule.RunErrors import isUnexpected, sentenceFor
 from DPLSegmentModule.SegmentationJob import JobOutcome, RunOptions, SegmentationJob, runJob
 
+# Translated when the module is loaded: translating asks the application, and that is not for the thread.
+LOADING = _("Loading the network")
+
 SegmenterFactory = Callable[[RunOptions], Any]
 
 
@@ -103,7 +106,7 @@ class SegmentationWorker:
         segmenters = []
 
         def factory(options: RunOptions) -> Any:
-            self._report(0.0, _("Loading the network"))
+            self._report(0.0, LOADING)
             segmenter = self._segmenterFactory(options)
             segmenter.message = self._notes.append  # told about a fall-back to the CPU
             segmenters.append(segmenter)

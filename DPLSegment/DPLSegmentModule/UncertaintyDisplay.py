@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 COLOR_MAPS = ("Inferno", "Magma", "Plasma", "Viridis", "Iron", "Grey")
 # What is surer than this stays clear, so that the scan can be seen.
 CLEAR_BELOW = 0.05
+LEGEND_SIZE = (0.1, 0.4)  # width and height as shares of the view; Slicer's default hides much of the scan
 
 
 def setUpDisplay(uncertaintyNode: Any) -> None:
@@ -59,18 +60,21 @@ class UncertaintyDisplay:
 
     def show(self, uncertaintyNode: Any, opacity: float = 0.5) -> None:
         """Show it with a legend; ``opacity`` in [0, 1]. Shown already: only the opacity changes."""
-        if not self.isShown(uncertaintyNode):
+        isNew = not self.isShown(uncertaintyNode)
+        if isNew:
             self.hide()
             self._shown = uncertaintyNode
             self._before = [
                 _Foreground(composite, composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
                 for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
             ]
-            self._addLegend(uncertaintyNode)
         for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
             with slicer.util.NodeModify(composite):
                 composite.SetForegroundVolumeID(uncertaintyNode.GetID())
                 composite.SetForegroundOpacity(opacity)
+        if isNew:
+            # Last: a legend looks only when it is made, or changed, which views show its volume.
+            self._addLegend(uncertaintyNode)
 
     def hide(self, uncertaintyNode: Any = None) -> None:
         """Take it away with its legend and bring back what was there before. None: whichever is shown."""
@@ -111,6 +115,8 @@ class UncertaintyDisplay:
         with slicer.util.NodeModify(legend):
             legend.SetTitleText(_("Uncertainty"))
             legend.SetLabelFormat("%.1f")
+            legend.SetNumberOfLabels(6)  # 0.0, 0.2 and so on to 1.0
+            legend.SetSize(*LEGEND_SIZE)
             legend.SetVisibility(True)
 
 

@@ -83,6 +83,22 @@ def test_three_lines(painted):
     assert _voxels(names["result"], painted[0]) > _voxels(painted[1], painted[0])
 
 
+def test_the_sample_is_loaded_from_the_console(host, scene, module):
+    names = _run(_example("import SampleData"), {}, {})
+    assert names["volume"].IsA("vtkMRMLScalarVolumeNode")
+    assert names["painted"].GetSegmentation().GetNumberOfSegments() == 4
+
+
+def test_structures_that_were_not_found_are_named(painted, capsys):
+    import slicer
+
+    volume, segmentation = painted
+    volume.SetName("Other CT")
+    segmentation.GetSegmentation().AddEmptySegment("", "gallbladder")
+    _run(_example("was not found"), {"slicer": slicer, "result": segmentation}, {})
+    assert capsys.readouterr().out.splitlines()[-1:] == ["gallbladder was not found"]
+
+
 def test_a_folder_of_scans_with_one_support(painted, scans, tmp_path, capsys):
     import SimpleITK as sitk
     import slicer

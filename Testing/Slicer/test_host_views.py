@@ -205,19 +205,36 @@ def test_the_main_window_shows_panel_and_views_in_one_picture(host, makeEditor):
     assert len(colors) > 50
 
 
-def test_a_colour_legend_can_be_shown_in_a_slice_view(host, makeEditor):
+def _legends(host) -> list[str]:
+    """Names of the slice views that draw a color legend."""
     import slicer
 
-    editor = makeEditor()
+    (legend,) = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+    drawn = []
+    for name in ("Red", "Green", "Yellow"):
+        manager = host.sliceView(name).displayableManagerByClassName("vtkMRMLColorLegendDisplayableManager")
+        if manager.GetColorLegendActor(legend).GetVisibility():
+            drawn.append(name)
+    return drawn
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_color_legend_is_drawn_in_the_views_that_show_its_volume(host, scene, makeEditor, closed):
+    import slicer
+
+    makeEditor()
+    if closed:
+        host.closeScene()
+        slicer.util.setSliceViewerLayers(background=_addVolume(_ijkToRAS("usual")), fit=True)
+    (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    volume.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeRainbow")
+    slicer.app.layoutManager().sliceWidget("Green").mrmlSliceCompositeNode().SetBackgroundVolumeID(None)
     view = host.sliceView("Red")
     before = view.picture()
-    display = editor.sourceVolumeNode().GetDisplayNode()
-    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRainbow")
-    colored = view.picture()
-    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(editor.sourceVolumeNode())
-    legend.SetVisibility(True)
-    assert (before != colored).any()
-    assert (view.picture() != colored).any()
+    slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume).SetVisibility(True)
+    assert _legends(host) == ["Red", "Yellow"]
+    changed = (view.picture() != before).any(axis=(0, 2))
+    assert changed[view.width // 2 :].sum() > 20 and not changed[: view.width // 2].any()
 
 
 def test_views_still_work_after_the_scene_was_closed(host, makeEditor):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fake_segmenter import FakeSegmenter
 from logic_scene import addSegmentation, addVolume, ballScan, contents, dice, maskOf, oneSlice
+from scene_objects import addNonLinearTransform
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -114,6 +115,12 @@ def reasons(nodes):
     grid.SetDisplacementGridData(displacement)
     warp.SetAndObserveTransformFromParent(grid)
     warped.SetAndObserveTransformNodeID(warp.GetID())
+    surfaces = addSegmentation("surfaces", nodes.scan, {"liver": nodes.ball})
+    surfaces.CreateClosedSurfaceRepresentation()
+    surfaces.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    warpedOutput = addSegmentation("bent", nodes.scan, {"liver": nodes.ball})
+    warpedOutput.SetAndObserveTransformNodeID(warp.GetID())
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
     return {
         "no query": ({"queryVolumeNode": None}, Messages.NO_QUERY),
         "no queries": ({"queryVolumeNode": []}, Messages.NO_QUERY),
@@ -154,6 +161,22 @@ def reasons(nodes):
             {"outputUncertaintyNode": unpainted},
             Messages.OUTPUT_NOT_A_VOLUME.format(name="unpainted"),
         ),
+        "result into surfaces": (
+            {"outputSegmentationNode": surfaces},
+            "The output segmentation 'surfaces' is stored as surfaces; choose another one.",
+        ),
+        "result into a warped segmentation": (
+            {"outputSegmentationNode": warpedOutput},
+            "'bent' is under the non-linear",
+        ),
+        "uncertainty into a label map": (
+            {"outputUncertaintyNode": labels},
+            Messages.OUTPUT_NOT_A_VOLUME.format(name="labels"),
+        ),
+        "weights that are not there": (
+            {"weightsPath": "/no such folder/ä.pt"},
+            "The weights file '/no such folder/ä.pt' cannot be read; check the path.",
+        ),
         "no node at all": ({"queryVolumeNode": "scan"}, Messages.QUERY_NOT_A_VOLUME.format(name="'scan'")),
     }
 
@@ -184,6 +207,7 @@ def test_reason_for_the_button_is_the_sentence_of_the_click(nodes):
             queries if isinstance(queries, list) else [queries],
             inputs.get("outputSegmentationNode"),
             inputs.get("outputUncertaintyNode"),
+            inputs.get("weightsPath"),
         )
         assert expected in reason, case
 
@@ -340,6 +364,59 @@ def test_query_whose_image_was_replaced_during_the_run(host, nodes):
     assert run.toEnd() == ("failed", Messages.QUERY_CHANGED.format(name="scan"))
 
 
+def flipVoxels(nodes):
+    array = slicer.util.arrayFromVolume(nodes.scan)
+    array[:] = array[::-1].copy()
+    slicer.util.arrayFromVolumeModified(nodes.scan)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        flipVoxels,
+        # The same size, as when a sequence goes on to its next time point.
+        lambda nodes: slicer.util.updateVolumeFromArray(nodes.scan, ballScan(seed=9)[0]),
+        lambda nodes: nodes.scan.SetSpacing(1.0, 1.0, 6.0),
+        lambda nodes: nodes.scan.SetAndObserveImageData(None),
+    ],
+)
+def test_query_with_other_voxels_at_the_end_of_the_run(host, nodes, change):
+    logic, _segmenter = quick(seconds=0.3)
+    run = Run(host, logic, logic.prepareJob(**nodes.inputs()))
+    change(nodes)
+    before = contents(slicer.mrmlScene)
+    assert run.toEnd() == ("failed", Messages.QUERY_CHANGED.format(name="scan"))
+    assert contents(slicer.mrmlScene) == before
+
+
+def test_the_result_follows_a_query_that_was_moved_during_the_run(host, nodes, tmp_path):
+    logic, _segmenter = quick(seconds=0.3)
+    run = Run(host, logic, logic.prepareJob(**nodes.inputs()))
+    turn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turn")
+    matrix = vtk.vtkTransform()
+    matrix.RotateZ(30)
+    matrix.Translate(5, -8, 20)
+    turn.SetMatrixTransformToParent(matrix.GetMatrix())
+    nodes.scan.SetAndObserveTransformNodeID(turn.GetID())
+    # Looking at a scan and saving it are no changes.
+    nodes.scan.GetImageData().GetScalarRange()
+    nodes.scan.GetDisplayNode().SetWindowLevel(100, 50)
+    assert slicer.util.saveNode(nodes.scan, str(tmp_path / "scan.nrrd"))
+    name, applied = run.toEnd()
+    assert name == "finished" and applied[0].segmentationNode.GetTransformNodeID() == turn.GetID()
+    expected = np.broadcast_to(oneSlice(nodes.ball).any(axis=0), nodes.ball.shape)
+    assert np.array_equal(maskOf(applied[0].segmentationNode, "ball", nodes.scan), expected)
+
+
+def test_a_scan_that_was_warped_during_the_run_does_not_cost_the_others(host, nodes):
+    logic, _segmenter = quick(seconds=0.3)
+    run = Run(host, logic, logic.prepareJob(**nodes.inputs(queryVolumeNode=[nodes.scan, nodes.other])))
+    addNonLinearTransform(nodes.other)
+    name, applied = run.toEnd()
+    assert name == "finished" and [result.queryNode for result in applied] == [nodes.scan]
+    assert len(run.run.notes) == 1 and "'other' is under the non-linear transform" in run.run.notes[0]
+
+
 def test_support_deleted_during_the_run_does_not_matter(host, nodes):
     logic, _segmenter = quick(seconds=0.3)
     run = Run(host, logic, logic.prepareJob(**nodes.inputs(queryVolumeNode=nodes.other)))
@@ -415,13 +492,22 @@ def test_network_of_a_thread_that_was_left_behind_is_not_shared(host, nodes):
     assert len(segmenter.options) == 2
 
 
+def observersOf(scene):
+    """How many there are for the closing of the scene."""
+    return str(scene).count(f"Event: {slicer.vtkMRMLScene.StartCloseEvent}\n")
+
+
 def test_scene_does_not_keep_the_logic_alive(host, nodes):
+    gc.collect()  # logics of other tests
+    observers = observersOf(slicer.mrmlScene)
     logic, _segmenter = quick()
+    assert observersOf(slicer.mrmlScene) > observers
     logic.segment(**nodes.inputs())
     reference = weakref.ref(logic)
     del logic
     gc.collect()
     assert reference() is None
+    assert observersOf(slicer.mrmlScene) == observers
     host.closeScene()
 
 

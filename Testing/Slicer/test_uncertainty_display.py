@@ -103,6 +103,24 @@ def test_the_legend_exists_while_it_is_shown(display, views):
     assert nodeIDs() == before
 
 
+def test_the_legend_is_drawn_beside_the_map_in_every_slice_view(host, display, rendering):
+    import slicer
+
+    slicer.util.setSliceViewerLayers(background=addVolume(noise(SHAPE), matrix(), "CT"), fit=True)
+    views = [host.sliceView(name) for name in ("Red", "Green", "Yellow")]
+    node = uncertaintyVolume()
+    display.show(node, 0.0)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+    for view in views:
+        manager = view.displayableManagerByClassName("vtkMRMLColorLegendDisplayableManager")
+        assert manager.GetColorLegendActor(legend).GetVisibility()
+    withLegend = [view.picture().astype(int) for view in views]
+    display.hide()
+    for view, picture in zip(views, withLegend, strict=True):
+        changed = np.abs(picture - view.picture()).max(axis=(0, 2)) > 50
+        assert changed[view.width // 2 :].sum() > 20 and not changed[: view.width // 2].any()
+
+
 def test_showing_another_one_takes_the_first_away_and_remembers_what_was_before_both(display, views):
     first, second = uncertaintyVolume("1"), uncertaintyVolume("2")
     before, nodes = state(views), nodeIDs()

@@ -254,10 +254,13 @@ def test_the_tooltip_says_what_is_missing_in_every_state(host, panel):
     parameters.queryVolumes = []
     parameters.supportVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "no image")
     seen.append(reason())
+    parameters.supportVolume = volume
+    parameters.weightsPath = "/no such folder/weights.pt"
+    seen.append(reason())
 
     assert all(text.endswith(".") and "\n" not in text for text in seen), seen
     assert len(set(seen)) == len(seen), seen
-    parameters.supportVolume = volume
+    parameters.weightsPath = ""
     host.processEvents(0.3)
     assert button.enabled
 
@@ -341,6 +344,37 @@ def test_the_result_comes_although_the_user_went_to_another_module(host, module,
     assert ready.widget.parameters.resultSegmentations[0] is not None
 
 
+def test_the_result_is_remembered_although_the_user_loads_a_scene_in_another_module(host, module, ready, tmp_path):
+    import slicer
+
+    path = str(tmp_path / "state.mrb")
+    assert slicer.util.saveScene(path)
+    startRun(host, ready)
+    module.exit()
+    slicer.util.loadScene(path)
+    ready.segmenter.finish = True
+    waitForEnd(host, ready.widget)
+    module.enter()
+    assert ready.ui.resultTable.rowCount == 1
+    assert ready.widget.parameters.resultSegmentations[0].GetName() == "scan segmentation"
+    assert ready.ui.undoButton.enabled
+
+
+def test_a_result_from_the_console_can_be_undone_on_the_panel(host, ready):
+    import slicer
+
+    ready.segmenter.finish = True
+    before = nodeIDs()
+    logic = slicer.util.getModuleLogic("DPLSegment")
+    logic.segment(queryVolumeNode=ready.volume, supportSegmentationNode=ready.annotation)
+    assert ready.ui.undoButton.enabled
+    ready.ui.undoButton.click()
+    assert nodeIDs() == before and not ready.ui.undoButton.enabled
+    logic.segment(queryVolumeNode=ready.volume, supportSegmentationNode=ready.annotation)
+    logic.undo()
+    assert not ready.ui.undoButton.enabled
+
+
 def test_reloading_the_module_during_a_run_leaves_nothing_running(host, module, ready):
     import slicer
 
@@ -379,14 +413,14 @@ def test_the_panel_comes_back_with_the_scene(host, ready, tmp_path):
     ui.uncertaintyCheckBox.click()
     ui.seedSpinBox.value = 11
     ui.variantsSpinBox.value = 4
-    ui.weightsPathLineEdit.currentPath = "/tmp/ä.pt"
+    weights = tmp_path / "ä.pt"
+    weights.touch()
     ui.deviceComboBox.currentIndex = ui.deviceComboBox.findData("cpu")
-    widget.parameters.weightsPath = ""
     ready.segmenter.finish = True
     ui.segmentButton.click()
     waitForEnd(host, widget)
     assert ui.resultTable.rowCount == 1
-    ui.weightsPathLineEdit.currentPath = "/tmp/ä.pt"
+    ui.weightsPathLineEdit.currentPath = str(weights)
 
     path = str(tmp_path / "state.mrb")
     assert slicer.util.saveScene(path)
@@ -400,7 +434,7 @@ def test_the_panel_comes_back_with_the_scene(host, ready, tmp_path):
     assert ui.supportSegmentationSelector.currentNode().GetName() == "annotation"
     assert [node.GetName() for node in ui.queryVolumesSelector.checkedNodes()] == ["second"]
     assert ui.uncertaintyCheckBox.checked and ui.seedSpinBox.value == 11 and ui.variantsSpinBox.value == 4
-    assert ui.weightsPathLineEdit.currentPath == "/tmp/ä.pt"
+    assert ui.weightsPathLineEdit.currentPath == str(weights)
     assert ui.deviceComboBox.itemData(ui.deviceComboBox.currentIndex) == "cpu"
     assert ui.resultTable.rowCount == 1 and ui.resultTable.item(0, 0).text() == "liver"
     combo = ui.resultQueryComboBox

@@ -166,7 +166,7 @@ def test_thread_touches_neither_scene_nor_qt_nor_the_log(host, caplog, capfd, mo
     with monkeypatch.context() as patch:
         patch.setattr(slicer, "mrmlScene", Forbidden())
         patch.setattr(slicer, "app", Forbidden())
-        outcome = run(FakeSegmenter(seconds=0.05, note="note"))
+        outcome = run(FakeSegmenter(seconds=0.05, note="note"), job(2))
         failed = run(FakeSegmenter(error=KeyError("organ")))
     assert outcome.results is not None and failed.message
     assert caplog.text == "" and capfd.readouterr().out == ""

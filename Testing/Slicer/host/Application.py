@@ -93,6 +93,10 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     settings = revisionUserSettings = userSettings
 
+    def translate(self, context: str, text: str) -> str:
+        """As with the English user interface."""
+        return text
+
     def testingEnabled(self) -> bool:
         return self._testing
 

@@ -23,6 +23,9 @@ class qSlicerLayoutManager(QWidget):
         super().__init__()
         self._applicationLogic = applicationLogic
         self._layout = FOUR_UP
+        # Known to the application before the views exist: color legends look up here, once, which slice is theirs.
+        self._sliceLogics = vtk.vtkCollection()
+        applicationLogic.SetSliceLogics(self._sliceLogics)
         names = ("Red", "Green", "Yellow")
         self._slices = {name: qMRMLSliceWidget(name, applicationLogic, scene) for name in names}
         self._threeD = qMRMLThreeDWidget(applicationLogic, scene)
@@ -36,12 +39,8 @@ class qSlicerLayoutManager(QWidget):
             (self._slices["Yellow"], 1, 1),
         ):
             grid.addWidget(widget, row, column)
-        self._sliceLogics = vtk.vtkCollection()
-        for widget in self._slices.values():
-            self._sliceLogics.AddItem(widget.sliceLogic())
         self._viewLogics = vtk.vtkCollection()
         self._viewLogics.AddItem(self._threeD.threeDView().viewLogic())
-        applicationLogic.SetSliceLogics(self._sliceLogics)
         applicationLogic.SetViewLogics(self._viewLogics)
 
     threeDViewCount = property(lambda self: 1)

@@ -7,6 +7,8 @@ from PySide6.QtWidgets import QDockWidget, QMainWindow, QScrollArea
 
 from .PythonQt import slicerWidget
 
+MINIMUM_WIDTH = 400  # of the module panel, pixels
+
 
 class ModuleSelector:
     """slicer.util.selectModule and selectedModule."""
@@ -42,7 +44,7 @@ class qSlicerMainWindow(QMainWindow):
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        self._scroll.setMinimumWidth(400)
+        self._scroll.setMinimumWidth(MINIMUM_WIDTH)
         self._dock.setWidget(self._scroll)
         self.addDockWidget(Qt.LeftDockWidgetArea, self._dock)
         self.setCentralWidget(layoutManager)
@@ -57,3 +59,6 @@ class qSlicerMainWindow(QMainWindow):
         if panel is not None:
             self._scroll.setWidget(panel)
             panel.show()
+            # As in Slicer, the panel is never cut off at its side, not even beside a scroll bar.
+            bar = self._scroll.verticalScrollBar().sizeHint.width()
+            self._scroll.setMinimumWidth(max(MINIMUM_WIDTH, panel.minimumSizeHint.width() + bar + 2))

@@ -27,6 +27,7 @@ class RenderedView(QWidget):
         self._renderWindow = vtk.vtkRenderWindow()
         self._renderWindow.SetOffScreenRendering(1)
         self._renderWindow.SetMultiSamples(0)
+        self._renderWindow.SetDPI(96)  # as on an ordinary screen
         self._renderWindow.SetAlphaBitPlanes(1)
         self._renderer = vtk.vtkRenderer()
         self._renderWindow.AddRenderer(self._renderer)

@@ -84,6 +84,7 @@ class qMRMLSliceWidget(QWidget):
         self._logic.SetMRMLScene(scene)
         self._name = name
         self.addNodes()
+        applicationLogic.GetSliceLogics().AddItem(self._logic)
         self._view = qMRMLSliceView(self._logic)
         self._bar = QLabel(name[0])
         self._bar.alignment = Qt.AlignCenter

@@ -7,10 +7,17 @@ from dataclasses import dataclass, field
 
 
 def buildTranslation() -> types.ModuleType:
-    """slicer.i18n: the untranslated text comes back, as with the English user interface."""
+    """slicer.i18n: the untranslated text comes back. As in Slicer, the application is asked every time, which only the
+    main thread may do."""
     module = types.ModuleType("slicer.i18n")
-    module.tr = lambda text: text
-    module.translate = lambda context, text: text
+
+    def translate(context: str, text: str) -> str:
+        import slicer
+
+        return slicer.app.translate(context, text)
+
+    module.tr = lambda text: translate("", text)
+    module.translate = translate
     module.getContext = lambda path: path
     return module
 
