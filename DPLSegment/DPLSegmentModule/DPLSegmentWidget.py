@@ -70,6 +70,8 @@ class DPLSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The user opens the module."""
         self.supportPanel.editor.enter()
         self.setParameterNode(self.logic.getParameterNode())
+        # Scans and outputs may have been changed in other modules.
+        self._onParametersChanged()
 
     def exit(self) -> None:
         """The user opens another module; a run goes on."""

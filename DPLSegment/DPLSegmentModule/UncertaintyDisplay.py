@@ -64,6 +64,7 @@ class UncertaintyDisplay:
         if isNew:
             self.hide()
             self._shown = uncertaintyNode
+            takeAway(uncertaintyNode)
             self._before = [
                 _Foreground(composite, composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
                 for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
@@ -79,7 +80,10 @@ class UncertaintyDisplay:
     def hide(self, uncertaintyNode: Any = None) -> None:
         """Take it away with its legend and bring back what was there before. None: whichever is shown."""
         shown = self._shown
-        if shown is None or (uncertaintyNode is not None and uncertaintyNode is not shown):
+        if uncertaintyNode is not None and uncertaintyNode is not shown:
+            takeAway(uncertaintyNode)
+            return
+        if shown is None:
             return
         removeLegend(shown)
         for before in self._before:
@@ -118,6 +122,18 @@ class UncertaintyDisplay:
             legend.SetNumberOfLabels(6)  # 0.0, 0.2 and so on to 1.0
             legend.SetSize(*LEGEND_SIZE)
             legend.SetVisibility(True)
+
+
+def takeAway(uncertaintyNode: Any) -> None:
+    """Hide a volume that something else shows: a scene that was saved with it, or the module before it was reloaded."""
+    if uncertaintyNode.GetScene() is None:
+        return
+    removeLegend(uncertaintyNode)
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if composite.GetForegroundVolumeID() == uncertaintyNode.GetID():
+            with slicer.util.NodeModify(composite):
+                composite.SetForegroundVolumeID(None)
+                composite.SetForegroundOpacity(0.0)
 
 
 def removeLegend(uncertaintyNode: Any) -> None:

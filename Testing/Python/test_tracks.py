@@ -8,7 +8,8 @@ from DPLSegmentLib.tracks import Claims, LabelTask, make_tracks
 
 
 def task(annotated: dict[int, torch.Tensor]) -> LabelTask:
-    return LabelTask(annotated, SimilarityMaps(torch.zeros(9, 16, 16), torch.zeros(9, 16, 16)))
+    nothing = torch.zeros(9, 16, 16)
+    return LabelTask(annotated, SimilarityMaps(nothing, nothing, nothing, nothing, nothing))
 
 
 def square(top: int, left: int) -> torch.Tensor:

@@ -265,6 +265,25 @@ def test_the_tooltip_says_what_is_missing_in_every_state(host, panel):
     assert button.enabled
 
 
+def test_what_was_repaired_in_another_module_is_seen_on_coming_back(host, module, ready):
+    import slicer
+    from scene_objects import addNonLinearTransform
+
+    other = addScan("other")
+    addNonLinearTransform(other)
+    check(ready.ui.queryVolumesSelector, other)
+    assert not ready.ui.segmentButton.enabled and "non-linear" in ready.ui.segmentButton.toolTip
+    module.exit()
+    other.SetAndObserveTransformNodeID(None)
+    module.enter()
+    assert ready.ui.segmentButton.enabled, ready.ui.segmentButton.toolTip
+    module.exit()
+    slicer.util.updateVolumeFromArray(other, np.zeros(SHAPE, np.int16))
+    other.SetAndObserveImageData(None)
+    module.enter()
+    assert not ready.ui.segmentButton.enabled
+
+
 # Things that happen during a run
 
 
@@ -440,6 +459,31 @@ def test_the_panel_comes_back_with_the_scene(host, ready, tmp_path):
     combo = ui.resultQueryComboBox
     assert [combo.itemText(index) for index in range(combo.count)] == ["scan", "second"]
     assert ui.segmentButton.enabled, ui.segmentButton.toolTip
+
+
+def test_uncertainty_that_was_saved_with_the_scene_can_be_hidden(host, ready, tmp_path):
+    import slicer
+
+    def shown():
+        return {c.GetForegroundVolumeID() for c in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+
+    slicer.app.layoutManager()
+    ready.ui.uncertaintyCheckBox.click()
+    ready.segmenter.finish = True
+    ready.ui.segmentButton.click()
+    waitForEnd(host, ready.widget)
+    path = str(tmp_path / "state.mrb")
+    assert slicer.util.saveScene(path)
+    host.closeScene()
+    slicer.util.loadScene(path)
+    host.processEvents(0.3)
+    assert shown() == {ready.widget.parameters.resultUncertainties[0].GetID()}
+    for _time in range(2):
+        ready.ui.uncertaintyCheckBox.click()
+        assert shown() == {None} and not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+        ready.ui.uncertaintyCheckBox.click()
+        assert shown() == {ready.widget.parameters.resultUncertainties[0].GetID()}
+        assert len(slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")) == 1
 
 
 def test_check_marks_survive_nodes_that_are_loaded_meanwhile(host, ready):
