@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from .similarity import SimilarityMaps
 
 EVIDENCE = 6
+PROTOTYPE_SHARE = 0.2  # of the prototypes in the blend that the decoder starts from
 _WIDTH = 32
 _PROJECTED = 16
 
@@ -18,7 +19,7 @@ class CrossDecoder(nn.Module):
 
     The variants reach it one by one (the best, the worst and the spread), so it can learn when a hypothesis about the
     query's prototype is worth more than the support's own, and when their disagreement says to trust the look-up. Its
-    last layer starts at zero: untrained, it returns the even blend of look-up and prototypes.
+    last layer starts at zero: untrained, it returns a fixed blend of look-up and prototypes.
     """
 
     def __init__(self, feature_width: int = 64) -> None:
@@ -53,9 +54,10 @@ class CrossDecoder(nn.Module):
         logits = [value.clamp(-6.0, 6.0) for value in (maps.logit, maps.fused, maps.highest, maps.lowest)]
         evidence = torch.stack([looked_up / 3, *(value / 3 for value in logits), maps.spread * 4], dim=1)
         hidden = self.layers(torch.cat([evidence, self.project(F.normalize(features, dim=1) * 4)], dim=1))
-        return even_blend(read, maps) + self.output(hidden)[:, 0]
+        return blend(read, maps) + self.output(hidden)[:, 0]
 
 
-def even_blend(read: Tensor, maps: SimilarityMaps) -> Tensor:
-    """Half the look-up's logit, half the prototypes'; (B, h, w) each."""
-    return 0.5 * torch.logit(read.clamp(0.005, 0.995)) + 0.5 * maps.logit.clamp(-6.0, 6.0)
+def blend(read: Tensor, maps: SimilarityMaps) -> Tensor:
+    """The look-up's logit with a share of the prototypes'; (B, h, w) each."""
+    looked_up = torch.logit(read.clamp(0.005, 0.995))
+    return (1.0 - PROTOTYPE_SHARE) * looked_up + PROTOTYPE_SHARE * maps.logit.clamp(-6.0, 6.0)

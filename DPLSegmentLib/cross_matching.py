@@ -20,10 +20,15 @@ class CrossMatcher(nn.Module):
     patient's liver is still looked for in the same part of the body.
     """
 
+    log_temperature: Tensor
+    log_position: Tensor
+
     def __init__(self) -> None:
         super().__init__()
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(0.06)))
-        self.log_position = nn.Parameter(torch.tensor(math.log(12.0)))
+        # Not learned: pairs in training are deformed more strongly than patients differ, and taught temperatures of
+        # twice this value, with which an organ that takes up little of a slice is outvoted.
+        self.register_buffer("log_temperature", torch.tensor(math.log(0.022)))
+        self.register_buffer("log_position", torch.tensor(math.log(12.0)))
 
     def forward(
         self,

@@ -8,6 +8,7 @@ every convolution is cheaper.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -93,8 +94,11 @@ class Encoder(nn.Module):
 
     Each level of the backbone is projected to ``width`` channels and read at the places where its samples really
     lie (sample ``n`` of stride ``s`` is centred on pixel ``s·n + s - 1``), so that levels do not smear against
-    each other.
+    each other. What all features have in common is taken out (``centre``, their mean in training): it says nothing
+    about anatomy, but would dominate every cosine.
     """
+
+    centre: Tensor
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -103,6 +107,7 @@ class Encoder(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in LEVEL_CHANNELS)
         self.smooth = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.output = nn.Conv2d(width, width, 1)
+        self.register_buffer("centre", torch.zeros(width))
 
     def forward(self, slices: Tensor) -> Tensor:
         """Encode slices with their neighbours.
@@ -122,4 +127,4 @@ class Encoder(nn.Module):
         for level, stride, scale, lateral in zip(maps, LEVEL_STRIDES, LEVEL_SCALES, self.lateral, strict=True):
             projected = sample_level(lateral(level * scale), stride, FEATURE_STRIDE, (height, width))
             fused = projected if fused is None else fused + projected
-        return self.output(fused + F.relu(self.smooth(fused)))
+        return self.output(fused + F.relu(self.smooth(fused))) - self.centre[:, None, None]

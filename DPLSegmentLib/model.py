@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import mask_geometry, prototype_statistics
-from .cross_decoder import CrossDecoder, even_blend
+from .cross_decoder import CrossDecoder
 from .cross_matching import CrossMatcher
 from .decoder import EvidenceDecoder
 from .denoiser import Denoiser
@@ -17,7 +17,7 @@ from .enhancement import EnhancedPrototypes, EnhancementConfig, antithetic_noise
 from .matching import DenseMatcher
 from .prototypes import PrototypeSet, extract_prototypes
 from .schedule import CosineSchedule
-from .similarity import PrototypeSimilarity, SimilarityMaps
+from .similarity import PrototypeSimilarity
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,6 @@ class ModelConfig:
 
     width: int = 64
     diffusion_steps: int = 100
-    cross_decoder: bool = False  # the first weights have none
     enhancement: EnhancementConfig = field(default_factory=EnhancementConfig)
 
     def __post_init__(self) -> None:
@@ -67,7 +66,7 @@ class DPLModel(nn.Module):
         self.matcher = DenseMatcher(width)
         self.decoder = EvidenceDecoder(width)
         self.cross = CrossMatcher()
-        self.cross_decoder = CrossDecoder(width) if self.config.cross_decoder else None
+        self.cross_decoder = CrossDecoder(width)
 
     def support_prototypes(
         self,
@@ -95,7 +94,3 @@ class DPLModel(nn.Module):
             pooled.foreground, statistics, geometry, noise.to(features), self.denoiser, self.schedule, config
         )
         return SupportPrototypes(pooled, enhanced, statistics, geometry)
-
-    def fuse_evidence(self, read: Tensor, maps: SimilarityMaps, features: Tensor) -> Tensor:
-        """Foreground logits (B, h, w) of another patient's slices, see ``CrossDecoder``."""
-        return even_blend(read, maps) if self.cross_decoder is None else self.cross_decoder(read, maps, features)

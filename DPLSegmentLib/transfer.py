@@ -94,7 +94,7 @@ def look_up(
         features = F.avg_pool2d(query.features[index][None].float(), STRIDE)
         for row, label in enumerate(labels):
             similar = maps[label].map(lambda values, n=index: F.avg_pool2d(values[n][None].float(), STRIDE))
-            probability = model.fuse_evidence(read[row][None], similar, features)[0].sigmoid()
+            probability = model.cross_decoder(read[row][None], similar, features)[0].sigmoid()
             found[label][index] = probability * (read[row] > 0.02)
         progress((index + 1) / count, f"comparing slice {index + 1} of {count}")
     return found

@@ -27,7 +27,6 @@ class TrainingConfig:
     warmup: int = 50
     decay: float = 1e-4
     ema: float = 0.995
-    cross_decoder: bool = True
     checkpoint_every: int = 50
     validate_every: int = 500
     validation_bodies: int = 3
@@ -68,15 +67,6 @@ CONFIGS: dict[str, TrainingConfig] = {
         pairs_of_bodies=60,
         shares=(("scan", 0.7), ("synthetic", 0.3)),
         engine=EngineConfig(far=0.6, partial=0.2),
-    ),
-    "first": TrainingConfig(
-        purpose="like the first bundled weights: frozen backbone, simpler episodes",
-        rollouts=6,
-        pairs=4,
-        backbone_rate=0.0,
-        cross_decoder=False,
-        shares=(("scan", 0.4), ("labelled", 0.2), ("synthetic", 0.4)),
-        engine=EngineConfig(second=0.0, far=0.0, several=0.0, partial=0.0, motion=0.0, thick=0.0),
     ),
     "quick": TrainingConfig(
         purpose="a rehearsal of about a minute: everything happens, nothing is learned",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,21 +12,18 @@ from ..errors import InputError
 from ..model import DPLModel, ModelConfig
 from .imagenet import load_imagenet
 
-_MAY_BE_NEW = ("cross_decoder.",)  # parts that older weights do not have; they start untrained
 
-
-def initial_model(init: Path | None, cross_decoder: bool) -> DPLModel:
+def initial_model(init: Path | None) -> DPLModel:
     """A model with the weights to start from.
 
     Args:
         init: checkpoint of a run (its averaged weights are taken) or exported weights; None: ImageNet.
-        cross_decoder: give the model this part even if the weights have none.
 
     Raises:
         InputError: weights that cannot be read or do not fit, or ImageNet weights that are not installed.
     """
     if init is None:
-        model = DPLModel(ModelConfig(cross_decoder=cross_decoder))
+        model = DPLModel()
         try:
             load_imagenet(model.encoder.backbone)
         except ImportError:
@@ -36,13 +32,11 @@ def initial_model(init: Path | None, cross_decoder: bool) -> DPLModel:
             ) from None
         return model
     config, state = _stored(init)
-    model = DPLModel(replace(config, cross_decoder=config.cross_decoder or cross_decoder))
+    model = DPLModel(config)
     try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError:
-        missing, unexpected = ["shapes"], []
-    if unexpected or any(not name.startswith(_MAY_BE_NEW) for name in missing):
-        raise InputError(f"The weights '{init}' do not fit this version's model; choose others.")
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"The weights '{init}' do not fit this version's model; choose others.") from error
     return model
 
 

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import InputError
 from ..model import DPLModel
+from .centring import FeatureCentre
 from .configs import TrainingConfig
 from .feeding import Drawn, default_workers, feed
 from .logs import Progress, TrainingLog
@@ -65,6 +66,7 @@ class Trainer:
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.decay)
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.centre = FeatureCentre(model.encoder, self.processes)
         self.update = 0
         self.best = -1.0
         output.mkdir(parents=True, exist_ok=True)
@@ -168,6 +170,7 @@ class Trainer:
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 2.0))
         if math.isfinite(norm):
             self.optimizer.step()
+        self.centre.update()
         keep = min(self.config.ema, (1 + self.update) / (10 + self.update))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():

@@ -119,8 +119,7 @@ def pair_terms(
     )
     goal = coarse(query_mask[None, None])[0]
     terms["cross"] = readout_loss(read, goal)
-    if model.cross_decoder is not None:
-        terms["fused"] = segmentation_loss(model.fuse_evidence(read, maps.map(coarse), coarse(query)), goal)
+    terms["fused"] = segmentation_loss(model.cross_decoder(read, maps.map(coarse), coarse(query)), goal)
     return terms
 
 

@@ -58,7 +58,7 @@ def train(config: RunConfig, processes: Processes, progress: Callable[[float, st
     if processes.first:
         config.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.training.seed)
-    model = initial_model(config.init, config.training.cross_decoder)
+    model = initial_model(config.init)
     cache = config.cache or config.output / CACHE_FOLDER
     if processes.first:
         prepare_cache(config.data, cache, progress)

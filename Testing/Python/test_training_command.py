@@ -103,15 +103,13 @@ def test_two_processes_compute_what_one_does(cache, tmp_path):
 def test_a_run_starts_from_a_checkpoint_or_from_exported_weights(whole, tmp_path):
     average = torch.load(whole / "checkpoint.pt", weights_only=True)["average"]
     for name in ("checkpoint.pt", "weights.pt"):
-        model = initial_model(whole / name, cross_decoder=True)
+        model = initial_model(whole / name)
         for key, value in model.state_dict().items():
             assert torch.allclose(value, average[key], rtol=1e-3, atol=1e-5), (name, key)
-    # Weights from before a part was there: the part starts untrained, the others come as they are.
-    assert initial_model(FIRST, cross_decoder=False).cross_decoder is None
-    assert initial_model(FIRST, cross_decoder=True).cross_decoder is not None
+    assert initial_model(FIRST).encoder.centre.any()
     (tmp_path / "other.pt").write_bytes(b"no weights")
     with pytest.raises(InputError, match="damaged or of another kind"):
-        initial_model(tmp_path / "other.pt", True)
+        initial_model(tmp_path / "other.pt")
 
 
 def test_labelled_scans_choose_the_best_weights(cache, tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("scipy")
 
-from DPLSegmentLib.model import DPLModel, ModelConfig
+from DPLSegmentLib.model import DPLModel
 from DPLSegmentLib.synthetic import generate_anatomy, second_patient
 from DPLSegmentLib.training.bodies import body_scan
 from DPLSegmentLib.training.episodes import EngineConfig, sample_pair, sample_rollout
@@ -35,7 +35,7 @@ def pool() -> TrainingPool:
 @pytest.fixture(scope="module")
 def model() -> DPLModel:
     torch.manual_seed(0)
-    return DPLModel(ModelConfig(cross_decoder=True))
+    return DPLModel()
 
 
 def drawn(sample, pool, engine, count, seed=0, **more):
