@@ -15,7 +15,7 @@ import torch
 from .errors import InputError
 from .model import DPLModel, ModelConfig
 
-BUNDLED = "dpl-first.pt"
+BUNDLED = "dpl-centred.pt"
 FORMAT = "DPLSegment weights 1"
 
 

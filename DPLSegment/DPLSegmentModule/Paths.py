@@ -19,7 +19,10 @@ def resourcePath(*parts: str) -> str:
 
 
 def addLibraryToPath() -> None:
-    """Make ``import DPLSegmentLib`` work from the module and from the Python console."""
+    """Make ``import DPLSegmentLib`` work from the module and from the Python console.
+
+    The module's own library comes first: another version may have been installed with pip.
+    """
     root = str(rootPath("DPLSegmentLib"))
     if root not in sys.path:
-        sys.path.append(root)
+        sys.path.insert(0, root)
