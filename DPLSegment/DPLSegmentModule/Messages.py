@@ -1,4 +1,4 @@
-"""Every sentence that dependencies, runs and the sample data can show; Docs/Troubleshooting.md explains each.
+"""Every sentence that dependencies, runs and the sample data can show; Resources/Docs/Troubleshooting.md explains each.
 
 Sentences of the library (unusable scans, annotations or weights) are its own and are shown as they are.
 """

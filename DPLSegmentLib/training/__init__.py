@@ -1,1 +1,4 @@
-"""Training: data, episodes, losses and the loop (needs the ``training`` extra). Docs/Training.md says how to use it."""
+"""Training: data, episodes, losses and the loop (needs the ``training`` extra).
+
+Resources/Docs/Training.md says how to use it.
+"""

@@ -92,9 +92,9 @@ def test_the_licence_lies_where_the_index_looks():
     [
         "DPLSegment",
         "The extension has one module",
-        "](Docs/Tutorial.md)",
-        "](Docs/Installation.md)",
-        "](Docs/Troubleshooting.md)",
+        "](Resources/Docs/Tutorial.md)",
+        "](Resources/Docs/Installation.md)",
+        "](Resources/Docs/Troubleshooting.md)",
         "](Resources/Screenshots/4-result.png)",
         "https://arxiv.org/abs/2510.12159",
         "CITATION.cff",

@@ -1,4 +1,4 @@
-"""The examples of Docs/Console.md run, with the real library, on real nodes and files."""
+"""The examples of Resources/Docs/Console.md run, with the real library, on real nodes and files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shown_messages import ROOT
 
 def _example(marker: str) -> ast.Module:
     """The Python block of the page that contains ``marker``."""
-    text = (ROOT / "Docs" / "Console.md").read_text(encoding="utf-8")
+    text = (ROOT / "Resources" / "Docs" / "Console.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return ast.parse(next(block for block in blocks if marker in block))
 

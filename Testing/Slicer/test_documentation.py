@@ -11,8 +11,8 @@ import pytest
 import shown_messages
 from shown_messages import ROOT, Message
 
-TROUBLESHOOTING = ROOT / "Docs" / "Troubleshooting.md"
-PAGES = sorted([ROOT / "README.md", *(ROOT / "Docs").glob("*.md")])
+TROUBLESHOOTING = ROOT / "Resources" / "Docs" / "Troubleshooting.md"
+PAGES = sorted([ROOT / "README.md", *(ROOT / "Resources" / "Docs").glob("*.md")])
 PICTURES = ("1-load.png", "2-paint.png", "3-segment.png", "4-result.png", "5-uncertainty.png")
 
 
@@ -75,7 +75,7 @@ def test_links_and_pictures_exist():
 @pytest.mark.parametrize("page", ["Tutorial.md", "Installation.md"])
 def test_labels_in_bold_are_labels_of_the_panel(page):
     known = shown_messages.module_texts() | {json.loads((ROOT / "DPLSegment.json").read_text())["category"]}
-    text = (ROOT / "Docs" / page).read_text(encoding="utf-8")
+    text = (ROOT / "Resources" / "Docs" / page).read_text(encoding="utf-8")
     labels = {_joined(label) for label in re.findall(r"\*\*(.+?)\*\*", text, re.DOTALL)}
     # Emphasis is lower case; a label starts with a capital or a number.
     labels = {label for label in labels if label[0].isupper() or label[0].isdigit()}
@@ -84,7 +84,7 @@ def test_labels_in_bold_are_labels_of_the_panel(page):
 
 
 def test_the_tutorial_shows_the_five_pictures():
-    text = (ROOT / "Docs" / "Tutorial.md").read_text(encoding="utf-8")
+    text = (ROOT / "Resources" / "Docs" / "Tutorial.md").read_text(encoding="utf-8")
     assert re.findall(r"Screenshots/(\d-[a-z]+\.png)", text) == list(PICTURES)
 
 
