@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from DPLSegmentModule.SuspendablePart import SuspendablePart
+
 # The dynamic property that names the parameter in the .ui file.
 PROPERTY = "SlicerParameterName"
 
 
-class ParameterBinding:
+class ParameterBinding(SuspendablePart):
     """Binds every widget that has the property ``SlicerParameterName``.
 
     ``parameterNodeWrapper`` has ``connectGui()`` for this. In Slicer 5.10 to 5.12 that cannot be taken back: it returns
@@ -18,8 +20,7 @@ class ParameterBinding:
     """
 
     def __init__(self, ui: Any) -> None:
-        self._parameters = None
-        self._suspended = False
+        super().__init__()
         self._widgets: dict[str, Any] = {}
         self._connections: list[tuple[Any, str, Callable[..., None]]] = []
         for widget in vars(ui).values():
@@ -27,20 +28,6 @@ class ParameterBinding:
             if name:
                 self._widgets[name] = widget
                 self._connect(name, widget)
-
-    def setParameters(self, parameters: Any) -> None:
-        """Show these parameters; None: nothing to show and nothing to change."""
-        self._parameters = parameters
-        self.update()
-
-    def suspend(self) -> None:
-        """Node selectors are about to build their lists anew, and change; the user does not."""
-        self._suspended = True
-
-    def resume(self) -> None:
-        """The lists are complete; show again what the parameters say."""
-        self._suspended = False
-        self.update()
 
     def update(self) -> None:
         """Show what the parameters say."""

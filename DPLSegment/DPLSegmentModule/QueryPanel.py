@@ -7,29 +7,16 @@ from typing import Any
 import qt
 import slicer
 
+from DPLSegmentModule.SuspendablePart import SuspendablePart
 
-class QueryPanel:
+
+class QueryPanel(SuspendablePart):
     """The query section of the panel."""
 
     def __init__(self, ui: Any) -> None:
+        super().__init__()
         self._selector = ui.queryVolumesSelector
-        self._parameters = None
-        self._suspended = False
         self._selector.connect("checkedNodesChanged()", self._onChecked)
-
-    def setParameters(self, parameters: Any) -> None:
-        """Show these parameters; None: nothing to show and nothing to change."""
-        self._parameters = parameters
-        self.update()
-
-    def suspend(self) -> None:
-        """The selector is about to build its list anew, which takes all check marks away; the user did not do that."""
-        self._suspended = True
-
-    def resume(self) -> None:
-        """The list is complete; check again what the parameters say."""
-        self._suspended = False
-        self.update()
 
     def update(self) -> None:
         """Check what the parameters say."""

@@ -31,7 +31,7 @@ def filled(scene):
     parameters.device = "cpu"
     parameters.seed = 7
     parameters.variants = 4
-    parameters.weightsPath = "/tmp/Gewichte ä.pt"
+    parameters.weightsPath = "Netze/Gewichte ä.pt"
     return parameters
 
 

@@ -145,7 +145,7 @@ class _Wrapper:
 
     def __init__(self, parameterNode, prefix: str | None = None):
         if prefix:
-            raise NotImplementedError("The test host has no prefixes of parameter names.")
+            raise ValueError("The test host has no prefixes of parameter names.")
         self.__dict__.update(parameterNode=parameterNode, _connections={}, _nextTag=0, _updatingGui=False)
         for name, parameter in self.allParameters.items():
             if not parameter.isIn(parameterNode, name) and not (parameter.optional and parameter.default is None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
@@ -20,11 +21,12 @@ class SingleStep:
     value: float
 
 
-class Validator:
+class Validator(ABC):
     """Base of annotations that refuse values with a ValueError."""
 
+    @abstractmethod
     def validate(self, value) -> None:
-        raise NotImplementedError
+        """Raise ValueError unless the value is allowed."""
 
 
 @dataclass(frozen=True)
