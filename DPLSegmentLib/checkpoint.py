@@ -15,7 +15,7 @@ import torch
 from .errors import InputError
 from .model import DPLModel, ModelConfig
 
-BUNDLED = "dpl-centred.pt"
+BUNDLED = "dpl-walk.pt"
 FORMAT = "DPLSegment weights 1"
 
 

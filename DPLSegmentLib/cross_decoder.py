@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .cross_matching import CrossReadout
 from .similarity import SimilarityMaps
 
-EVIDENCE = 6
+EVIDENCE = 7
 PROTOTYPE_SHARE = 0.2  # of the prototypes in the blend that the decoder starts from
 _WIDTH = 32
 _PROJECTED = 16
@@ -39,22 +40,23 @@ class CrossDecoder(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, read: Tensor, maps: SimilarityMaps, features: Tensor) -> Tensor:
+    def forward(self, read: CrossReadout, maps: SimilarityMaps, features: Tensor) -> Tensor:
         """Decode.
 
         Args:
-            read: (B, h, w) looked-up foreground probability.
+            read: what was looked up, (B, h, w) each.
             maps: prototype similarity on the same grid, each (B, h, w).
             features: (B, C, h, w) of the query.
 
         Returns:
             (B, h, w) logits.
         """
-        looked_up = torch.logit(read.clamp(0.005, 0.995))
+        looked_up = torch.logit(read.probability.clamp(0.005, 0.995))
         logits = [value.clamp(-6.0, 6.0) for value in (maps.logit, maps.fused, maps.highest, maps.lowest)]
-        evidence = torch.stack([looked_up / 3, *(value / 3 for value in logits), maps.spread * 4], dim=1)
+        spreads = [maps.spread * 4, read.spread * 4]
+        evidence = torch.stack([looked_up / 3, *(value / 3 for value in logits), *spreads], dim=1)
         hidden = self.layers(torch.cat([evidence, self.project(F.normalize(features, dim=1) * 4)], dim=1))
-        return blend(read, maps) + self.output(hidden)[:, 0]
+        return blend(read.probability, maps) + self.output(hidden)[:, 0]
 
 
 def blend(read: Tensor, maps: SimilarityMaps) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,20 @@ from torch.nn import functional as F
 from .sphere import unit
 
 STRIDE = 2  # matching runs on every second feature sample
+HOPELESS = 1e-3  # looked-up probability up to which variants are not tried
+
+
+@dataclass
+class CrossReadout:
+    """What the support says about a query slice, (L, h, w) each.
+
+    Attributes:
+        probability: of each label.
+        spread: standard deviation over the variants of the probability that each alone would give; zero without any.
+    """
+
+    probability: Tensor
+    spread: Tensor
 
 
 class CrossMatcher(nn.Module):
@@ -18,6 +34,10 @@ class CrossMatcher(nn.Module):
 
     ``score = cos(f, f')/temperature - gain·|x - x'|²`` with positions normalised to the body's box, so that a larger
     patient's liver is still looked for in the same part of the body.
+
+    The variants of an organ's prototype are hypotheses about how the organ looks in the query. Each carries all of the
+    organ's places along by as much as it moved the prototype, and a query place may match any of them (a log-mean-exp
+    over variants, inside the softmax over places).
     """
 
     log_temperature: Tensor
@@ -38,7 +58,8 @@ class CrossMatcher(nn.Module):
         support_place: Tensor,
         masks: Tensor,
         slot_bias: Tensor | None = None,
-    ) -> Tensor:
+        moves: Sequence[Tensor | None] | None = None,
+    ) -> CrossReadout:
         """Look up.
 
         Args:
@@ -46,28 +67,49 @@ class CrossMatcher(nn.Module):
             support: (M, C, H, W) features of reference slices; support_place: (M, 2, H, W).
             masks: (L, M, H, W) label probabilities of the reference slices.
             slot_bias: (M,) added to the scores of each reference slice; 0 if None.
-
-        Returns:
-            (L, h, w) probabilities.
+            moves: for each label (V, C), by how much each variant moves its places (unit features); None: not at all.
         """
-
-        def describe(features: Tensor, place: Tensor) -> Tensor:
-            vectors = unit(features.flatten(2).transpose(1, 2)) * torch.exp(-self.log_temperature / 2)
-            where = place.flatten(2).transpose(1, 2) * (self.log_position / 2).exp() * math.sqrt(2.0)
-            return torch.cat([vectors, where], dim=-1)
-
         height, width = query.shape[-2:]
-        asked = describe(query[None], query_place[None])[0]
-        keys = describe(support, support_place).flatten(0, 1)
-        # cosine parts have constant length, so only the positions need their norms
-        bias = -0.5 * keys[:, -2:].square().sum(-1)
+        sharpness, gain = torch.exp(-self.log_temperature), self.log_position.exp()
+        asked = unit(query.flatten(1).T)
+        keys = unit(support.flatten(2).transpose(1, 2).flatten(0, 1))
+        where, there = query_place.flatten(1).T, support_place.flatten(2).transpose(1, 2).flatten(0, 1)
+        # |x - x'|² less the part that is the same for all places of the support
+        bias = -gain * there.square().sum(-1)
         if slot_bias is not None:
             bias = bias + slot_bias.repeat_interleave(support.shape[-2] * support.shape[-1])
-        keys = torch.cat([keys, bias[:, None]], dim=-1)
-        asked = torch.cat([asked, torch.ones_like(asked[:, :1])], dim=-1)
-        values = masks.flatten(1).T
-        scores = torch.softmax(asked @ keys.T, dim=-1)
-        return (scores @ values).T.reshape(-1, height, width)
+        scores = torch.cat([asked * sharpness, where * (2.0 * gain), torch.ones_like(where[:, :1])], dim=-1)
+        scores = scores @ torch.cat([keys, there, bias[:, None]], dim=-1).T
+        scores = scores - scores.amax(dim=-1, keepdim=True).detach()
+        weights = scores.exp()
+        values = masks.flatten(1)  # (L, places)
+        total, found = weights.sum(-1), weights @ values.T
+        probabilities, spreads = [], []
+        for label in range(len(masks)):
+            move = None if moves is None else moves[label]
+            inside = values[label] > 0.5
+            if move is None or not bool(inside.any()):
+                probabilities.append(found[:, label] / total)
+                spreads.append(torch.zeros_like(total))
+                continue
+            # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
+            plain = (found[:, label] / total).detach()
+            tried = torch.nonzero(plain > HOPELESS).flatten()
+            own, share = keys[inside], values[label][inside]
+            near, places = scores[tried][:, inside], asked[tried]
+            rest = (total[tried] - near.exp().sum(-1)).clamp_min(0.0)
+            rest_found = (found[tried, label] - near.exp() @ share).clamp_min(0.0)
+            sums, shares = [], []
+            for step in move:
+                carried = (near + sharpness * (places @ (unit(own + step) - own).T)).exp()
+                sums.append(carried.sum(-1))
+                shares.append(carried @ share)
+            each, each_found = torch.stack(sums), torch.stack(shares)
+            mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(1e-30)
+            alone = (rest_found + each_found) / (rest + each).clamp_min(1e-30)
+            probabilities.append(plain.index_copy(0, tried, mean))
+            spreads.append(torch.zeros_like(plain).index_copy(0, tried, alone.std(dim=0, correction=0)))
+        return CrossReadout(*(torch.stack(v).view(-1, height, width).clamp(0.0, 1.0) for v in (probabilities, spreads)))
 
 
 def body_coordinates(image: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ class Denoiser(nn.Module):
         super().__init__()
         self.time_width = 32
         self.inputs = nn.Linear(2 * channels, width)
+        self.seen = nn.Linear(channels, width, bias=False)
+        self.seen_gain = nn.Parameter(torch.tensor(0.0))
         self.condition = nn.Sequential(
             nn.Linear(channels + STATISTICS + GEOMETRY + self.time_width, condition),
             nn.SiLU(),
@@ -51,10 +53,19 @@ class Denoiser(nn.Module):
         )
         self.blocks = nn.ModuleList(FilmBlock(width, condition) for _ in range(blocks))
         self.outputs = nn.Linear(width, channels)
+        nn.init.zeros_(self.seen.weight)
         nn.init.zeros_(self.outputs.weight)
         nn.init.zeros_(self.outputs.bias)
 
-    def forward(self, noisy: Tensor, clean: Tensor, time: float, statistics: Tensor, geometry: Tensor) -> Tensor:
+    def forward(
+        self,
+        noisy: Tensor,
+        clean: Tensor,
+        time: float,
+        statistics: Tensor,
+        geometry: Tensor,
+        seen: Tensor | None = None,
+    ) -> Tensor:
         """The residual to add to the scaled prototype.
 
         Args:
@@ -63,6 +74,8 @@ class Denoiser(nn.Module):
             time: tau / T in [0, 1].
             statistics: (P, STATISTICS).
             geometry: (GEOMETRY,).
+            seen: (P, 1, C), from the prototype to what a first look at the query found in its place, √C·(e - z0); None
+                where there has been no look.
 
         Returns:
             (P, K, C).
@@ -80,6 +93,10 @@ class Denoiser(nn.Module):
         )
         condition = self.condition(described)[:, None]
         x = self.inputs(torch.cat([noisy, clean.expand(-1, variants, -1)], dim=-1))
+        if seen is not None:
+            x = x + self.seen(seen)
         for block in self.blocks:
             x = block(x, condition)
-        return self.outputs(F.silu(x))
+        residual = self.outputs(F.silu(x))
+        # A straight path, since a narrow network finds it hard to copy.
+        return residual if seen is None else residual + self.seen_gain * seen

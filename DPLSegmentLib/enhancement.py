@@ -60,6 +60,10 @@ class EnhancedPrototypes:
     variants: Tensor
     free_cosine: Tensor
 
+    def moves(self) -> Tensor:
+        """By how much the fused prototypes and each of the variants have moved, (P, 1 + K, C)."""
+        return torch.cat([self.fused[:, None], self.variants], dim=1) - self.original[:, None]
+
 
 def antithetic_noise(prototypes: int, variants: int, channels: int, generator: torch.Generator) -> Tensor:
     """Standard normal noise (P, K, C) on the CPU whose second half is the negative of the first.
@@ -80,6 +84,7 @@ def enhance(
     denoiser: Denoiser,
     schedule: CosineSchedule,
     config: EnhancementConfig,
+    seen: Tensor | None = None,
 ) -> EnhancedPrototypes:
     """Enhance foreground prototypes by diffusion.
 
@@ -91,6 +96,8 @@ def enhance(
         denoiser: D_theta.
         schedule: the forward process.
         config: settings; ``config.variants`` is not read here, K is the noise's.
+        seen: (P, C) unit vectors, what a first look at the query found in each prototype's place (``evidence.py``);
+            None before there has been one.
     """
     channels = prototypes.shape[-1]
     z0 = unit(prototypes)
@@ -101,9 +108,10 @@ def enhance(
     clean = scale * z0[:, None]
     x = schedule.forward_noise(clean, config.start, noise)
     residual = torch.zeros_like(x)
+    offset = None if seen is None else scale * seen[:, None] - clean
     ladder = schedule.ladder(config.start, config.steps)
     for step, following in zip(ladder, [*ladder[1:], 0], strict=True):
-        residual = denoiser(x, clean, step / schedule.steps, statistics, geometry)
+        residual = denoiser(x, clean, step / schedule.steps, statistics, geometry, offset)
         if following == 0:
             break
         estimate = clean + residual

@@ -18,6 +18,7 @@ from .matching import DenseMatcher
 from .prototypes import PrototypeSet, extract_prototypes
 from .schedule import CosineSchedule
 from .similarity import PrototypeSimilarity
+from .sphere import unit
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,42 @@ class DPLModel(nn.Module):
             generator: CPU generator of the noise, seeded by (user seed, label, support).
             config: other settings than the model's own (ablations).
         """
-        config = config or self.config.enhancement
         pooled = extract_prototypes(features, mask)
-        noise = antithetic_noise(len(pooled.foreground), config.variants, features.shape[0], generator)
         statistics = prototype_statistics(features, pooled)
         geometry = mask_geometry(mask, pixel_mm * FEATURE_STRIDE)
-        enhanced = enhance(
-            pooled.foreground, statistics, geometry, noise.to(features), self.denoiser, self.schedule, config
-        )
+        enhanced = self._enhanced(pooled.foreground, statistics, geometry, generator, config)
         return SupportPrototypes(pooled, enhanced, statistics, geometry)
+
+    def organ_variants(
+        self,
+        organ: Tensor,
+        support: SupportPrototypes,
+        seen: Tensor | None,
+        generator: torch.Generator,
+        config: EnhancementConfig | None = None,
+    ) -> EnhancedPrototypes:
+        """How an organ may look in another patient: its prototype, enhanced.
+
+        Args:
+            organ: (1, C), pooled over all of the support's slices (``evidence.py``).
+            support: the prototypes of the annotated slices, whose statistics and geometry steer the enhancement.
+            seen: (1, C), the same of the query after a first look; None if that found nothing.
+            generator, config: see :meth:`support_prototypes`.
+        """
+        statistics = support.statistics[:1]
+        return self._enhanced(
+            organ, statistics, support.geometry, generator, config, None if seen is None else unit(seen)
+        )
+
+    def _enhanced(
+        self,
+        foreground: Tensor,
+        statistics: Tensor,
+        geometry: Tensor,
+        generator: torch.Generator,
+        config: EnhancementConfig | None,
+        seen: Tensor | None = None,
+    ) -> EnhancedPrototypes:
+        config = config or self.config.enhancement
+        noise = antithetic_noise(len(foreground), config.variants, foreground.shape[-1], generator).to(foreground)
+        return enhance(foreground, statistics, geometry, noise, self.denoiser, self.schedule, config, seen)

@@ -21,9 +21,15 @@ _ABSENT = -12.0
 
 @dataclass
 class LabelResult:
-    """Foreground probability per visited slice, (H, W) float16; other slices have none of the label."""
+    """What is known of a label, per slice, (H, W) float16.
+
+    Attributes:
+        probability: of the label on the slices visited; other slices have none of it.
+        rejected: what was found on slices at which a walk ended, and which have none of the label either.
+    """
 
     probability: dict[int, Tensor] = field(default_factory=dict)
+    rejected: dict[int, Tensor] = field(default_factory=dict)
 
 
 def _walk(model: DPLModel, scan: EncodedScan, batch: list[Track], claims: Claims) -> None:
@@ -36,6 +42,7 @@ def _walk(model: DPLModel, scan: EncodedScan, batch: list[Track], claims: Claims
         ended = track.task.bounds is None and float(result.presence[number]) < STOP_LOGIT
         if ended or int((probability > 0.5).sum()) < MIN_PIXELS:
             track.done = True
+            track.rejected[request.current] = probability
             continue
         claims.add(request.current, track.label, probability)
         track.accept(probability)
@@ -61,6 +68,10 @@ def _merge(tracks: list[Track], tasks: dict[int, LabelTask]) -> dict[int, LabelR
     for label, task in tasks.items():
         for index, mask in task.annotated.items():
             results[label].probability[index] = mask.half()
+    for track in tracks:
+        for index, probability in track.rejected.items():
+            if index not in results[track.label].probability:
+                results[track.label].rejected[index] = probability.half()
     return results
 
 

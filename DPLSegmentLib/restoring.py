@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .annotation import Annotation
+from .doubt import LabelDoubts, doubt
 from .errors import stop_if
 from .propagation import LabelResult
 from .scan import PreparedScan, take_slice
@@ -22,15 +23,15 @@ def restore(
     annotation: Annotation | None,
     *,
     should_cancel: Callable[[], bool] | None = None,
-) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
+) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray], LabelDoubts]:
     """Label map, uncertainty and overlapping masks on the query's own grid.
 
     Probabilities are interpolated and compared at the query's resolution (argmax before any label is resampled). Where
     the query itself was annotated, the annotation stands as it was drawn and is certain. Labels that overlap in the
     annotation may overlap here; the label map then shows the highest value.
 
-    The uncertainty of a voxel is ``1 - (1 - 4p(1 - p))·(1 - 2·spread)``: the probability of its label being open, or
-    the prototype variants disagreeing, near the object.
+    The uncertainty of a voxel is ``1 - (1 - doubt)·(1 - spread)``, the largest of all labels: a border that is open or
+    might lie a little further (``doubt.py``), or prototype variants that disagree near the object.
 
     Args:
         scan: the query.
@@ -40,14 +41,15 @@ def restore(
         annotation: of the query itself, in the volume's (k, j, i), or None for another scan's.
 
     Returns:
-        (k, j, i) uint16 label values, (k, j, i) float32 in [0, 1], and a (k, j, i) bool mask of each label that may
-        overlap with others.
+        (k, j, i) uint16 label values, (k, j, i) float32 in [0, 1], a (k, j, i) bool mask of each label that may overlap
+        with others, and the doubt about each label on its own.
     """
     frame, grid = scan.frame, scan.grid
     shape = tuple(scan.volume.array.shape[axis] for axis in frame.axes)
     labels = np.zeros(shape, np.uint16)
     uncertainty = np.zeros(shape, np.float32)
     separate = {label: np.zeros(shape, bool) for label, others in overlaps.items() if others}
+    doubts = {label: doubt(result, scan.encoded) for label, result in results.items()}
     drawn: dict[int, list[int]] = {}
     if annotation is not None:
         for label, places in annotation.slices.items():
@@ -65,14 +67,17 @@ def restore(
             labels[index] = torch.where(best > 0.5, values, 0).cpu().numpy().astype(np.uint16)
             for label, mask in _shared(present, probability, overlaps).items():
                 separate[label][index] = mask.cpu().numpy()
-            spread = torch.stack([spreads[label].spread[index].float() for label in present])
+        open_places = {
+            label: part for label in results if label not in here and (part := doubts[label].slice(index)) is not None
+        }
+        if open_places:
+            border = torch.stack(list(open_places.values()))
+            spread = torch.stack([spreads[label].spread[index].float() for label in open_places])
             spread = torch.nn.functional.interpolate(
                 spread[:, None], size=grid.padded, mode="bilinear", align_corners=False
             )[:, 0]
-            near = torch.nn.functional.max_pool2d((maps > 0.1).float()[:, None], 9, 1, 4)[:, 0]
-            spread = grid.to_slices((spread * near).amax(0, keepdim=True))[0]
-            sure = (1.0 - 4.0 * best * (1.0 - best)).clamp(0.0, 1.0) * (1.0 - 2.0 * spread).clamp(0.0, 1.0)
-            uncertainty[index] = (1.0 - sure).cpu().numpy()
+            value = 1.0 - (1.0 - border) * (1.0 - spread * (border > 0.01))
+            uncertainty[index] = grid.to_slices(value.amax(0, keepdim=True))[0].clamp(0.0, 1.0).cpu().numpy()
         for label in here:
             mask = take_slice(annotation.masks[label], frame, index)
             labels[index][mask] = label
@@ -84,7 +89,10 @@ def restore(
                     whole[index][mask] = False
         for label in sorted(separate):
             labels[index][separate[label][index]] = label
-    return frame.invert(labels), frame.invert(uncertainty), {n: frame.invert(mask) for n, mask in separate.items()}
+    certain = {label: frozenset(n for n, here in drawn.items() if label in here) for label in results}
+    alone = LabelDoubts(doubts, grid, frame, shape[0], certain)
+    masks = {n: frame.invert(mask) for n, mask in separate.items()}
+    return frame.invert(labels), frame.invert(uncertainty), masks, alone
 
 
 def _shared(

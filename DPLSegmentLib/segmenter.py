@@ -16,6 +16,7 @@ from .annotation import Annotation, interpret_annotation
 from .checkpoint import WeightsInfo, load_weights
 from .correspondence import Correspondence, correspondence_in_frames
 from .devices import choose_device, describe_device, release
+from .doubt import LabelDoubts
 from .errors import InputError
 from .geometry import Volume, matching_slice_axis
 from .model import DPLModel
@@ -51,6 +52,11 @@ class SegmentationResult:
     uncertainty: np.ndarray
     overlapping: dict[int, np.ndarray]
     report: dict[str, Any]
+    doubts: LabelDoubts | None = None
+
+    def label_uncertainty(self, label: int) -> np.ndarray:
+        """(k, j, i) float32 in [0, 1], of one label alone: ``uncertainty`` is open wherever any label is."""
+        return self.uncertainty if self.doubts is None else self.doubts.of(label)
 
     def mask(self, label: int) -> np.ndarray:
         """(k, j, i) bool, all of a label, whatever it shares with others."""
@@ -227,7 +233,8 @@ class OneShotSegmenter:
             "matching": matched - encoded,
             "total": time.perf_counter() - started,
         }
-        result = SegmentationResult(*restored, {})
+        labels, uncertain, separate, doubts = restored
+        result = SegmentationResult(labels, uncertain, separate, {}, doubts)
         result.report.update(make_report(target, result.mask, result.uncertainty, annotation, query is None, seconds))
         weights = {"path": self.weights.path, "sha256": self.weights.sha256}
         result.report.update({"device": self.device, "seed": self.seed, "weights": weights})
@@ -257,7 +264,7 @@ class OneShotSegmenter:
             own = progress.part(0.0, 0.35)
             self._inside = key, inside_support(self._model, support, prototypes, own, should_cancel)
         rest = progress.part(0.35, 1.0)
-        return transfer(self._model, support, self._inside[1], target, rest, should_cancel, known)
+        return transfer(self._model, support, self._inside[1], target, rest, should_cancel, known, self.seed)
 
     def _use(self, device: torch.device) -> None:
         self._device, self._inside = device, None

@@ -52,6 +52,7 @@ class Track:
     older: Slot
     last: Slot
     found: dict[int, Tensor] = field(default_factory=dict)
+    rejected: dict[int, Tensor] = field(default_factory=dict)
     done: bool = False
 
     @property

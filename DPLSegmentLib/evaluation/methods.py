@@ -34,11 +34,13 @@ class Prediction:
     """What a method found: (k, j, i) bool masks by label, and the uncertainty (k, j, i) if it has one.
 
     ``alone``: a method that segments each label by itself also says what it found before conflicts were resolved.
+    ``about(label)``: the uncertainty (k, j, i) about one label alone, where it is known.
     """
 
     masks: dict[int, np.ndarray]
     uncertainty: np.ndarray | None = None
     alone: dict[int, np.ndarray] = field(default_factory=dict)
+    about: Callable[[int], np.ndarray] | None = None
 
 
 class Method(Protocol):
@@ -69,7 +71,8 @@ class DplMethod:
             self._support = (episode.support.volume, slices)
         query = None if episode.same_scan else episode.query.volume
         result = self._segmenter.segment(query, correspondence=episode.places)
-        return Prediction({label: result.mask(label) for label in episode.scored}, result.uncertainty)
+        masks = {label: result.mask(label) for label in episode.scored}
+        return Prediction(masks, result.uncertainty, about=result.label_uncertainty)
 
 
 class Workshop:

@@ -122,7 +122,7 @@ class PrototypeMethod:
                 results[label].probability |= dict(zip(slices, fine.half(), strict=True))
         spreads = {label: _no_spread(query) for label in results}
         overlaps = {label: frozenset() for label in results}
-        labels, uncertainty, _ = restore(query, results, spreads, overlaps, None)
+        labels, uncertainty, *_ = restore(query, results, spreads, overlaps, None)
         return Prediction({label: labels == label for label in episode.scored}, uncertainty)
 
 

@@ -46,6 +46,8 @@ def score(
             found = found & scored[:, None, None]
         hd95, surface = surface_scores(found, truth, spacing, limit)
         alone, doubt = prediction.alone.get(label), prediction.uncertainty
+        if prediction.about is not None:
+            doubt = prediction.about(label)
         ranking = ErrorRanking(NAN, NAN, NAN) if doubt is None else rank_errors(found, truth, doubt, spacing, scored)
         rows.append(
             Row(

@@ -24,6 +24,7 @@ class TrainingConfig:
     length: int = 9  # of the longest rollouts
     rate: float = 2e-3
     backbone_rate: float = 2e-4  # 0: the backbone stays as it came
+    frozen: tuple[str, ...] = ()  # parts of the model that stay as they came, for instance "encoder"
     warmup: int = 50
     decay: float = 1e-4
     ema: float = 0.995
@@ -56,6 +57,26 @@ CONFIGS: dict[str, TrainingConfig] = {
         pairs_of_bodies=110,
     ),
     "cpu": TrainingConfig(purpose="two CPU cores for some hours", updates=6000, rate=1.5e-3),
+    "walk": TrainingConfig(
+        purpose="propagation alone, from weights given with --init; the features stay as they are",
+        updates=1700,
+        rollouts=4,
+        pairs=0,
+        length=10,
+        rate=1.2e-3,
+        frozen=("encoder",),
+        shares=(("scan", 0.3), ("labelled", 0.2), ("synthetic", 0.5)),
+        engine=EngineConfig(past_end=0.3),
+    ),
+    "pairs": TrainingConfig(
+        purpose="the reverse process alone, from weights given with --init; all else stays as it is",
+        updates=1500,
+        rollouts=0,
+        pairs=8,
+        rate=1e-3,
+        frozen=("encoder", "matcher", "decoder", "similarity", "cross_decoder"),
+        shares=(("scan", 0.2), ("labelled", 0.3), ("synthetic", 0.5)),
+    ),
     "fold": TrainingConfig(
         purpose="fine-tuning on unlabelled scans of one kind, from weights given with --init; the benchmark's models",
         updates=1500,

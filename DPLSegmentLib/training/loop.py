@@ -37,6 +37,21 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
     return config.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
+def parameter_groups(model: DPLModel, config: TrainingConfig) -> list[dict]:
+    """What the optimiser changes, and at which share of the rate; all else no longer asks for gradients."""
+    slow, others = [], []
+    for name, parameter in model.named_parameters():
+        backbone = name.startswith("encoder.backbone.")
+        if name.split(".")[0] in config.frozen or (backbone and config.backbone_rate == 0):
+            parameter.requires_grad_(False)
+        else:
+            (slow if backbone else others).append(parameter)
+    groups = [{"params": others, "scale": 1.0}]
+    if slow:
+        groups.append({"params": slow, "scale": config.backbone_rate / config.rate})
+    return groups
+
+
 class Trainer:
     """Holds everything a run needs to go on exactly where it stopped."""
 
@@ -55,18 +70,11 @@ class Trainer:
         self.device = self.processes.device
         self.workers = default_workers(self.device, self.processes.world) if workers is None else workers
         self.model = model.to(self.device)
-        backbone = list(model.encoder.backbone.parameters())
-        known = {id(parameter) for parameter in backbone}
-        others = [parameter for parameter in model.parameters() if id(parameter) not in known]
-        for parameter in backbone:
-            parameter.requires_grad_(config.backbone_rate > 0)
-        groups = [{"params": others, "scale": 1.0}]
-        if config.backbone_rate > 0:
-            groups.append({"params": backbone, "scale": config.backbone_rate / config.rate})
+        groups = parameter_groups(model, config)
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.decay)
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        self.centre = FeatureCentre(model.encoder, self.processes)
+        self.centre = None if "encoder" in config.frozen else FeatureCentre(model.encoder, self.processes)
         self.update = 0
         self.best = -1.0
         output.mkdir(parents=True, exist_ok=True)
@@ -121,7 +129,7 @@ class Trainer:
         """Add the gradients of some rollouts, walked together, or of one pair; ``count`` episodes make the update."""
         episodes = [one.episode.to(self.device) for one in drawn]
         noise = [torch.Generator().manual_seed(one.noise_seed) for one in drawn]
-        trained = self.config.backbone_rate > 0
+        trained = self.config.backbone_rate > 0 and "encoder" not in self.config.frozen
         if hasattr(episodes[0], "steps"):
             found = rollout_terms(self.model, episodes, noise, trained)
         else:
@@ -170,7 +178,8 @@ class Trainer:
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 2.0))
         if math.isfinite(norm):
             self.optimizer.step()
-        self.centre.update()
+        if self.centre is not None:
+            self.centre.update()
         keep = min(self.config.ema, (1 + self.update) / (10 + self.update))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():

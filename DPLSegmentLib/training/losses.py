@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..enhancement import EnhancedPrototypes, EnhancementConfig
-from ..model import DPLModel, SupportPrototypes
+from ..model import DPLModel
 from ..sphere import unit
 
 
@@ -52,22 +52,32 @@ def query_prototypes(features: Tensor, mask: Tensor, original: Tensor, temperatu
         return unit(weights @ pixels)
 
 
-def denoising_loss(model: DPLModel, support: SupportPrototypes, target: Tensor, generator: torch.Generator) -> Tensor:
+def denoising_loss(
+    model: DPLModel,
+    enhanced: EnhancedPrototypes,
+    statistics: Tensor,
+    geometry: Tensor,
+    target: Tensor,
+    generator: torch.Generator,
+    seen: Tensor | None = None,
+) -> Tensor:
     """L_diff, first part: D_theta learns the distribution of the query's prototypes around the support's.
 
     The query's prototypes (P, C) are noised to random steps up to the start of the reverse process; D_theta, which is
-    shown the support's prototype as its condition, must find them again. Trained on the outcome of the reverse process
-    alone it would learn the mean of the distribution, and all variants would be one.
+    shown the support's prototype (and what a first look at the query found, ``seen`` (P, C)) as its condition, must
+    find them again. Trained on the outcome of the reverse process alone it would learn the mean of the distribution,
+    and all variants would be one.
     """
     channels = target.shape[-1]
     scale = channels**0.5
     start = model.config.enhancement.start
     step = int(torch.randint(1, start + 1, (1,), generator=generator, device=generator.device))
-    clean = scale * support.enhanced.original[:, None]
+    clean = scale * enhanced.original[:, None]
     wanted = scale * target[:, None]
     noise = torch.randn(len(target), 1, channels, generator=generator, device=generator.device).to(target)
     noisy = model.schedule.forward_noise(wanted, step, noise)
-    residual = model.denoiser(noisy, clean, step / model.schedule.steps, support.statistics, support.geometry)
+    offset = None if seen is None else scale * unit(seen)[:, None] - clean
+    residual = model.denoiser(noisy, clean, step / model.schedule.steps, statistics, geometry, offset)
     return 0.5 * (clean + residual - wanted).square().mean()
 
 

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..cross_matching import STRIDE, body_coordinates
+from ..cross_matching import STRIDE
 from ..encoder import FEATURE_STRIDE
+from ..evidence import organ_prototype
+from ..look_up import places
 from ..model import DPLModel, SupportPrototypes
 from ..preprocessing import neighbour_mix
 from ..similarity import SimilarityMaps
+from ..sphere import unit
 from ..support import joined_prototypes
 from .episodes import PairEpisode
 from .losses import (
@@ -72,7 +75,7 @@ def prototype_terms(
     goal = query_prototypes(features, mask, enhanced.original.detach())
     return {
         "prototype": segmentation_loss(maps.logit, target),
-        "denoising": denoising_loss(model, support, goal, generator),
+        "denoising": denoising_loss(model, enhanced, support.statistics, support.geometry, goal, generator),
         "diffusion": diffusion_loss(enhanced, goal),
         "fidelity": fidelity_loss(enhanced, model.config.enhancement),
         "diversity": diversity_loss(enhanced),
@@ -104,22 +107,46 @@ def pair_terms(
     returned = model.similarity(support, back.enhanced, back.pooled.background)
     terms["align"] = segmentation_loss(returned.logit, shrink(episode.support_whole))
 
-    def coarse(values: Tensor) -> Tensor:
+    return terms | cross_terms(model, episode, prototypes, maps, (support, query), support_masks, query_mask, generator)
+
+
+def cross_terms(
+    model: DPLModel,
+    episode: PairEpisode,
+    prototypes: SupportPrototypes,
+    maps: SimilarityMaps,
+    features: tuple[Tensor, Tensor],
+    support_masks: Tensor,
+    query_mask: Tensor,
+    generator: torch.Generator,
+) -> Terms:
+    """The look-up of another patient as in inference: a first look, the organ's variants, a second look, decoding."""
+
+    def halved(values: Tensor) -> Tensor:
         return F.avg_pool2d(values, STRIDE)
 
-    def place(images: Tensor) -> Tensor:
-        return F.avg_pool2d(body_coordinates(images[1])[None], FEATURE_STRIDE * STRIDE)[0]
-
-    read = model.cross(
-        coarse(query)[0],
-        place(episode.query),
-        coarse(support),
-        torch.stack([place(images) for images in episode.support]),
-        coarse(support_masks)[None],
-    )
-    goal = coarse(query_mask[None, None])[0]
-    terms["cross"] = readout_loss(read, goal)
-    terms["fused"] = segmentation_loss(model.cross_decoder(read, maps.map(coarse), coarse(query)), goal)
+    support, query = (halved(values) for values in features)
+    masks, goal = halved(support_masks[None])[0], halved(query_mask[None, None])[0]
+    where = (places(episode.query[1:2])[0], support, places(episode.support[:, 1]), masks[None])
+    with torch.no_grad():
+        first = model.cross(query[0], *where).probability
+        organ = organ_prototype(support, masks)
+        wanted = organ_prototype(query, goal)
+        seen = organ_prototype(query, first)
+    terms: Terms = {}
+    moves = None
+    if organ is not None and model.config.enhancement.variants > 0:
+        organs = model.organ_variants(organ, prototypes, seen, generator)
+        moves = [organs.moves()[0]]
+        if wanted is not None:
+            wanted = unit(wanted)
+            condition = (prototypes.statistics[:1], prototypes.geometry)
+            terms["organ_denoising"] = denoising_loss(model, organs, *condition, wanted, generator, seen)
+            terms["organ_diffusion"] = diffusion_loss(organs, wanted)
+            terms["organ_diversity"] = diversity_loss(organs)
+    read = model.cross(query[0], *where, moves=moves)
+    terms["cross"] = readout_loss(read.probability, goal)
+    terms["fused"] = segmentation_loss(model.cross_decoder(read, maps.map(halved), query), goal)
     return terms
 
 
@@ -135,6 +162,9 @@ WEIGHTS = {
     "diffusion": 0.3,
     "fidelity": 0.1,
     "diversity": 0.01,
+    "organ_denoising": 0.3,
+    "organ_diffusion": 0.3,
+    "organ_diversity": 0.01,
 }
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from helpers import disc, seeded
+from torch.nn import functional as F
 
-from DPLSegmentLib.cross_matching import CrossMatcher, body_coordinates
+from DPLSegmentLib.cross_matching import HOPELESS, CrossMatcher, body_coordinates
 
 SIDE = 20
 PLACE = torch.stack(torch.meshgrid(torch.linspace(-1, 1, SIDE), torch.linspace(-1, 1, SIDE), indexing="ij"))
@@ -12,9 +15,14 @@ FEATURES = torch.randn(16, SIDE, SIDE, generator=seeded())
 MASK = disc(SIDE, (8, 11), 5)
 
 
-def look_up(features, place, references, masks, bias=None):
+def read_out(features, place, references, masks, bias=None, moves=None):
+    places = PLACE.expand(len(references), -1, -1, -1)
     with torch.no_grad():
-        return CrossMatcher()(features, place, references, PLACE.expand(len(references), -1, -1, -1), masks, bias)
+        return CrossMatcher()(features, place, references, places, masks, bias, moves)
+
+
+def look_up(features, place, references, masks, bias=None):
+    return read_out(features, place, references, masks, bias).probability
 
 
 def test_a_slice_looked_up_in_itself_gives_back_its_masks():
@@ -54,6 +62,66 @@ def test_the_order_of_references_does_not_matter_and_a_bias_prefers_one():
     even = look_up(FEATURES, PLACE, references, masks)
     assert float(even[0, 8, 11]) == pytest.approx(0.5, abs=0.05)
     assert float(read[0, 8, 11]) > 0.9
+
+
+def turned_away(angle: float) -> torch.Tensor:
+    """Features whose organ has turned by an angle towards a direction that nothing else has: (17, SIDE, SIDE)."""
+    organ = torch.zeros(17)
+    organ[16] = 1.0
+    features = torch.cat([FEATURES, torch.zeros(1, SIDE, SIDE)])
+    features = features / features.norm(dim=0)
+    return torch.where(MASK > 0.5, math.cos(angle) * features + math.sin(angle) * organ[:, None, None], features)
+
+
+def test_variants_that_stay_change_nothing_and_do_not_spread():
+    still = read_out(FEATURES, PLACE, FEATURES[None], MASK[None, None], moves=[torch.zeros(9, 16)])
+    plain = read_out(FEATURES, PLACE, FEATURES[None], MASK[None, None])
+    assert torch.allclose(still.probability, plain.probability, atol=1e-5)
+    assert float(still.spread.max()) < 1e-4 and float(plain.spread.max()) == 0.0
+
+
+def test_one_variant_that_fits_the_query_is_enough():
+    """The query's organ looks different; the support's places, carried along by the right variant, find it."""
+    query, support = turned_away(0.5), turned_away(0.0)
+    flat = PLACE * 0.0  # the look alone decides
+    towards = torch.zeros(3, 17)
+    towards[0, 16] = math.tan(0.5)
+    noise = torch.randn(17, SIDE, SIDE, generator=seeded(3)) * 0.4
+    noise[16] = 0.0
+    plain = read_out(query + noise, flat, support[None], MASK[None, None])
+    moved = read_out(query + noise, flat, support[None], MASK[None, None], moves=[towards])
+    inside = MASK > 0.5
+    assert float(moved.probability[0][inside].mean()) > float(plain.probability[0][inside].mean()) + 0.05
+    assert float(moved.spread[0][inside].max()) > 0.1
+
+
+def test_the_moved_score_is_the_documented_one():
+    matcher, other = CrossMatcher(), torch.randn(16, SIDE, SIDE, generator=seeded(1))
+    move = 0.2 * torch.randn(2, 16, generator=seeded(2))
+    asked, keys = (F.normalize(values.flatten(1).T, dim=-1) for values in (other, FEATURES))
+    distance = torch.cdist(PLACE.flatten(1).T, PLACE.flatten(1).T).square()
+    inside = MASK.flatten() > 0.5
+    weights = []
+    for step in move:
+        carried = torch.where(inside[:, None], F.normalize(keys + step, dim=-1), keys)
+        weights.append(
+            (asked @ carried.T / matcher.log_temperature.exp() - matcher.log_position.exp() * distance).exp()
+        )
+    weight = torch.stack(weights).mean(0)
+    expected = (weight * inside).sum(-1) / weight.sum(-1)
+    found = read_out(other, PLACE, FEATURES[None], MASK[None, None], moves=[move])
+    tried = read_out(other, PLACE, FEATURES[None], MASK[None, None]).probability.flatten() > HOPELESS
+    assert 100 < int(tried.sum()) < SIDE * SIDE
+    assert torch.allclose(found.probability.flatten()[tried], expected[tried], atol=1e-3)
+    assert float(found.probability.flatten()[~tried].max()) <= HOPELESS
+
+
+def test_a_label_without_moves_is_looked_up_as_it_is_beside_one_with():
+    masks = torch.stack([MASK, 1 - MASK])[:, None]
+    moves = [0.3 * torch.randn(2, 16, generator=seeded(2)), None]
+    both = read_out(FEATURES, PLACE, FEATURES[None], masks, moves=moves)
+    plain = read_out(FEATURES, PLACE, FEATURES[None], masks)
+    assert torch.equal(both.probability[1], plain.probability[1]) and float(both.spread[1].max()) == 0.0
 
 
 @pytest.mark.parametrize("air", [0.0, 0.3])

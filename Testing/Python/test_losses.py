@@ -87,7 +87,7 @@ def test_the_denoiser_learns_where_prototypes_spread_and_the_variants_keep_it():
     losses = []
     for _ in range(300):
         places = F.normalize(z0 + 0.3 * torch.randn(len(z0), 1, generator=generator) * aside, dim=-1)
-        loss = denoising_loss(model, prototypes, places, generator)
+        loss = denoising_loss(model, prototypes.enhanced, prototypes.statistics, prototypes.geometry, places, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -59,6 +59,19 @@ def test_errors_are_less_certain_than_the_rest(done, scan):
     assert wrong.any() and result.uncertainty[wrong].mean() > 5 * result.uncertainty[~wrong].mean()
 
 
+def test_the_uncertainty_about_one_label_leaves_the_others_out(done, scan):
+    result, truth, drawn = done[0], scan[1], scan[2]
+    about = {value: result.label_uncertainty(value) for value in (BALL, TUBE)}
+    for value, other in ((BALL, TUBE), (TUBE, BALL)):
+        assert about[value].shape == truth.shape and about[value].dtype == np.float32
+        assert (about[value] <= result.uncertainty + 2e-3).all()
+        wrong = (result.labels == value) != (truth == value)
+        assert about[value][wrong].mean() > 5 * about[value][~wrong].mean()
+        assert about[value][truth == other].mean() < 0.2 * about[other][truth == other].mean()
+        annotated = (drawn == value).any(axis=(1, 2))
+        assert (about[value][annotated] == 0).all()
+
+
 def test_the_annotation_stands_as_drawn_and_is_certain(done, scan):
     result, drawn = done[0], scan[2]
     for value in (BALL, TUBE):

@@ -1,0 +1,104 @@
+"""Where a label's border is open: in its own probability, and by a few millimetres to either side.
+
+A probability near one half says that the network cannot decide. Where it has decided, and wrongly, it is mostly off by
+a little: the border lies a few millimetres further, or the walk ended a slice too early. So the probability is also
+looked at out of focus, and a slice at which a walk ended keeps half of what was found there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .geometry import SliceFrame
+from .preprocessing import NetworkGrid
+from .propagation import LabelResult
+from .step import EncodedScan
+from .window import bounding_box
+
+FOCUS_MM = 4.0  # standard deviation of what borders are off by
+_REACH = 2.5  # standard deviations
+_LEAST = 0.01
+
+
+def _blurred(values: Tensor, axis: int, sigma: float) -> Tensor:
+    """A Gaussian along one axis of (N, H, W); beyond the ends values go on as they are."""
+    radius = max(1, round(_REACH * sigma))
+    steps = torch.arange(-radius, radius + 1, device=values.device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (steps / max(sigma, 1e-3)).square())
+    kernel = kernel / kernel.sum()
+    lines = values.movedim(axis, -1)
+    flat = F.pad(lines.reshape(-1, 1, lines.shape[-1]), (radius, radius), mode="replicate")
+    return F.conv1d(flat, kernel[None, None]).reshape(lines.shape).movedim(-1, axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Doubt:
+    """Doubt about one label, in [0, 1], on the network grid: ``values`` (n, h, w) float16 from slice ``first``, row
+    ``top`` and column ``left`` on; none elsewhere. ``shape``: (H, W) of a slice."""
+
+    values: Tensor
+    first: int
+    top: int
+    left: int
+    shape: tuple[int, int]
+
+    def slice(self, index: int) -> Tensor | None:
+        """(H, W) of a slice; None where there is no doubt."""
+        if not 0 <= index - self.first < len(self.values):
+            return None
+        part = self.values[index - self.first].float()
+        if float(part.max()) <= _LEAST:
+            return None
+        whole = torch.zeros(self.shape, device=part.device)
+        whole[self.top : self.top + part.shape[0], self.left : self.left + part.shape[1]] = part
+        return whole
+
+
+def doubt(result: LabelResult, scan: EncodedScan) -> Doubt:
+    """The mean of ``4p(1 - p)`` for a label's probability as it is and out of focus by 4 mm, along all axes."""
+    height, width = scan.images.shape[-2:]
+    shown = [*result.probability, *result.rejected] or [0]
+    around = max(1, round(_REACH * FOCUS_MM / scan.slice_mm))
+    first, last = max(0, min(shown) - around), min(len(scan.images) - 1, max(shown) + around)
+    stack = torch.zeros(last - first + 1, height, width, device=scan.images.device)
+    for index, probability in result.rejected.items():
+        stack[index - first] = 0.5 * probability.float()
+    for index, probability in result.probability.items():
+        stack[index - first] = torch.maximum(stack[index - first], probability.float())
+    box = bounding_box(stack.amax(0) > _LEAST)
+    if box is None:
+        return Doubt(stack[:0, :1, :1].half(), first, 0, 0, (height, width))
+    margin = int(_REACH * FOCUS_MM / scan.pixel_mm) + 1
+    top, left = max(0, box[0] - margin), max(0, box[1] - margin)
+    sharp = stack[:, top : box[2] + margin, left : box[3] + margin]
+    soft = sharp
+    for axis, step in ((0, scan.slice_mm), (1, scan.pixel_mm), (2, scan.pixel_mm)):
+        soft = _blurred(soft, axis, FOCUS_MM / step)
+    value = 2.0 * (sharp * (1.0 - sharp) + soft * (1.0 - soft))
+    return Doubt(value.half(), first, top, left, (height, width))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelDoubts:
+    """Doubt about every label of a result, brought to the query's own grid when asked for."""
+
+    by_label: dict[int, Doubt]
+    grid: NetworkGrid
+    frame: SliceFrame
+    count: int
+    certain: dict[int, frozenset[int]]
+
+    def of(self, label: int) -> np.ndarray:
+        """(k, j, i) float32 in [0, 1]; zero on slices that were annotated with the label."""
+        rows, columns = self.grid.shape
+        found = np.zeros((self.count, rows, columns), np.float32)
+        for index in range(self.count):
+            part = None if index in self.certain.get(label, ()) else self.by_label[label].slice(index)
+            if part is not None:
+                found[index] = self.grid.to_slices(part[None])[0].clamp(0.0, 1.0).cpu().numpy()
+        return self.frame.invert(found)
