@@ -15,7 +15,7 @@ from ..progress import ProgressDisplay
 
 def add_train_options(add: Callable[..., object], device: Callable[[str], str]) -> None:
     """The command's options; ``device`` checks the name of one."""
-    add("--config", required=True, metavar="NAME", help="gpu, cpu, fold or quick; see Resources/Docs/Training.md")
+    add("--config", required=True, metavar="NAME", help="gpu, cpu, walk, pairs, fold or quick; see Resources/Docs/Training.md")
     add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders of scans, or prepared caches")
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the run; new or empty without --resume")
     add("--resume", action="store_true", help="go on where the run in the output folder was stopped")
@@ -79,8 +79,8 @@ def _run_config(arguments: argparse.Namespace):
     if "updates" in changes and "minutes" not in changes:
         changes["minutes"] = 0.0
     training = replace(training, **changes)
-    if arguments.config == "fold" and arguments.init is None:
-        raise InputError("The configuration 'fold' goes on from other weights; give them with --init.")
+    if arguments.config in ("walk", "pairs", "fold") and arguments.init is None:
+        raise InputError(f"The configuration '{arguments.config}' goes on from other weights; give them with --init.")
     for folder, what in ((arguments.validation, "validation"), (arguments.cache, "cache")):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise InputError(f"The {what} folder '{folder}' is a file; give a folder.")

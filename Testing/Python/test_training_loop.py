@@ -58,6 +58,26 @@ def test_training_changes_every_learned_part_but_not_the_backbone(pool, tmp_path
         assert any(name.startswith(part) for name in changed), part
 
 
+@pytest.mark.parametrize(
+    ("rollouts", "pairs", "frozen", "changing"),
+    [
+        (1, 0, ("encoder",), {"matcher", "decoder", "denoiser", "similarity"}),
+        (0, 1, ("encoder", "matcher", "decoder", "similarity", "cross_decoder"), {"denoiser"}),
+    ],
+    ids=["walks alone", "the reverse process alone"],
+)
+def test_frozen_parts_stay_as_they_came(pool, tmp_path, rollouts, pairs, frozen, changing):
+    config = TrainingConfig(
+        updates=2, rollouts=rollouts, pairs=pairs, length=2, warmup=1, frozen=frozen, seed=3, decay=0.1
+    )
+    torch.manual_seed(0)
+    run = Trainer(config, pool, tmp_path, DPLModel())
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    steps(run, 2)
+    changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in changed} == changing
+
+
 def test_episodes_walk_away_from_the_annotation_and_some_run_past_the_end(pool):
     rng = np.random.default_rng(0)
     past = walked = 0
