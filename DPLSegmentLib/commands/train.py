@@ -15,7 +15,9 @@ from ..progress import ProgressDisplay
 
 def add_train_options(add: Callable[..., object], device: Callable[[str], str]) -> None:
     """The command's options; ``device`` checks the name of one."""
-    add("--config", required=True, metavar="NAME", help="gpu, cpu, walk, pairs, fold or quick; see Resources/Docs/Training.md")
+    add(
+        "--config", required=True, metavar="NAME", help="gpu, cpu, walk, pairs, fold, quick: Resources/Docs/Training.md"
+    )
     add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders of scans, or prepared caches")
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the run; new or empty without --resume")
     add("--resume", action="store_true", help="go on where the run in the output folder was stopped")
