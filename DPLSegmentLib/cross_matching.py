@@ -28,6 +28,12 @@ class CrossReadout:
     probability: Tensor
     spread: Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence[CrossReadout], axis: int) -> CrossReadout:
+        """Parts one after the other along an axis."""
+        probability, spread = ([getattr(part, name) for part in parts] for name in ("probability", "spread"))
+        return cls(torch.cat(probability, dim=axis), torch.cat(spread, dim=axis))
+
 
 class CrossMatcher(nn.Module):
     """Soft nearest-neighbour read-out of support masks for a query slice of another scan.
@@ -93,8 +99,8 @@ class CrossMatcher(nn.Module):
                 spreads.append(torch.zeros_like(total))
                 continue
             # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
-            plain = (found[:, label] / total).detach()
-            tried = torch.nonzero(plain > HOPELESS).flatten()
+            plain = found[:, label] / total
+            tried = torch.nonzero(plain.detach() > HOPELESS).flatten()
             own, share = keys[inside], values[label][inside]
             near, places = scores[tried][:, inside], asked[tried]
             rest = (total[tried] - near.exp().sum(-1)).clamp_min(0.0)
@@ -108,7 +114,7 @@ class CrossMatcher(nn.Module):
             mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(1e-30)
             alone = (rest_found + each_found) / (rest + each).clamp_min(1e-30)
             probabilities.append(plain.index_copy(0, tried, mean))
-            spreads.append(torch.zeros_like(plain).index_copy(0, tried, alone.std(dim=0, correction=0)))
+            spreads.append(torch.zeros_like(total).index_copy(0, tried, alone.std(dim=0, correction=0)))
         return CrossReadout(*(torch.stack(v).view(-1, height, width).clamp(0.0, 1.0) for v in (probabilities, spreads)))
 
 

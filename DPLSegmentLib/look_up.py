@@ -29,6 +29,7 @@ REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0
 SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
 UNSEEN = 0.02  # looked-up probability below which nothing is decoded
+TOGETHER = 6  # labels whose variants are tried at once: few enough that cancelling takes effect within a second
 
 
 def coarse(values: Tensor) -> Tensor:
@@ -90,8 +91,9 @@ class Looking:
 
     def read(self, moves: list[Tensor | None] | None, progress: ProgressPart) -> CrossReadout:
         """All query slices, (L, N, h, w) each."""
-        count = len(self.query.features)
-        empty = torch.zeros(len(self.organs.labels), *self.query.features.shape[-2:]).to(self.query.features)
+        count, labels = len(self.query.features), len(self.organs.labels)
+        empty = torch.zeros(labels, *self.query.features.shape[-2:]).to(self.query.features)
+        step = labels if moves is None else TOGETHER
         found = []
         for index, place in enumerate(self.where):
             stop_if(self.should_cancel)
@@ -100,20 +102,17 @@ class Looking:
                 found.append(CrossReadout(empty, empty))
                 continue
             away = torch.tensor([(n - place) * self.support.slice_mm / SLICE_SIGMA_MM for n in chosen]).to(empty)
-            found.append(
-                self.model.cross(
-                    self.query.features[index],
-                    self.query.places[index],
-                    self.support.features[chosen],
-                    self.support.places[chosen],
-                    self.organs.masks[:, chosen],
-                    -0.5 * away.square(),
-                    moves,
-                )
-            )
+            here = (self.query.features[index], self.query.places[index])
+            there = (self.support.features[chosen], self.support.places[chosen])
+            parts = []
+            for first in range(0, labels, step):
+                stop_if(self.should_cancel)
+                part = slice(first, first + step)
+                masks, part_moves = self.organs.masks[part, chosen], None if moves is None else moves[part]
+                parts.append(self.model.cross(*here, *there, masks, -0.5 * away.square(), part_moves))
+            found.append(CrossReadout.joined(parts, 0))
             progress((index + 1) / count, f"comparing slice {index + 1} of {count}")
-        parts = ([getattr(part, name) for part in found] for name in ("probability", "spread"))
-        return CrossReadout(*(torch.stack(values, dim=1) for values in parts))
+        return CrossReadout.joined([CrossReadout(p.probability[:, None], p.spread[:, None]) for p in found], 1)
 
 
 def variant_moves(
