@@ -94,13 +94,13 @@ class CrossMatcher(nn.Module):
         for label in range(len(masks)):
             move = None if moves is None else moves[label]
             inside = values[label] > 0.5
-            if move is None or not bool(inside.any()):
-                probabilities.append(found[:, label] / total)
+            plain = found[:, label] / total
+            # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
+            tried = torch.nonzero(plain.detach() > HOPELESS).flatten()
+            if move is None or len(tried) == 0 or not bool(inside.any()):
+                probabilities.append(plain)
                 spreads.append(torch.zeros_like(total))
                 continue
-            # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
-            plain = found[:, label] / total
-            tried = torch.nonzero(plain.detach() > HOPELESS).flatten()
             own, share = keys[inside], values[label][inside]
             near, places = scores[tried][:, inside], asked[tried]
             rest = (total[tried] - near.exp().sum(-1)).clamp_min(0.0)

@@ -124,6 +124,18 @@ def test_a_label_without_moves_is_looked_up_as_it_is_beside_one_with():
     assert torch.equal(both.probability[1], plain.probability[1]) and float(both.spread[1].max()) == 0.0
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_organ_that_is_out_of_the_question_everywhere_stays_so():
+    alone = torch.zeros(17, SIDE, SIDE)
+    alone[16] = 1.0
+    support = torch.where(MASK > 0.5, alone, turned_away(0.0))
+    found = read_out(turned_away(0.0).where(MASK < 0.5, -alone), PLACE, support[None], MASK[None, None])
+    assert float(found.probability.max()) < HOPELESS
+    moves = [torch.zeros(3, 17)]
+    tried = read_out(turned_away(0.0).where(MASK < 0.5, -alone), PLACE, support[None], MASK[None, None], moves=moves)
+    assert torch.equal(tried.probability, found.probability) and float(tried.spread.max()) == 0.0
+
+
 @pytest.mark.parametrize("air", [0.0, 0.3])
 @pytest.mark.parametrize(("top", "bottom", "left", "right"), [(20, 60, 30, 80), (10, 90, 5, 60)])
 def test_body_coordinates_run_from_edge_to_edge_of_the_body(air, top, bottom, left, right):
