@@ -8,7 +8,7 @@ looked at out of focus, and a slice at which a walk ended keeps half of what was
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,10 @@ class Doubt:
     top: int
     left: int
     shape: tuple[int, int]
+
+    def cpu(self) -> Doubt:
+        """The same in the computer's own memory: a result outlives its run, and must not hold on to a GPU's."""
+        return replace(self, values=self.values.cpu())
 
     def slice(self, index: int) -> Tensor | None:
         """(H, W) of a slice; None where there is no doubt."""

@@ -90,7 +90,8 @@ def restore(
         for label in sorted(separate):
             labels[index][separate[label][index]] = label
     certain = {label: frozenset(n for n, here in drawn.items() if label in here) for label in results}
-    alone = LabelDoubts(doubts, grid, frame, shape[0], certain)
+    kept = {label: part.cpu() for label, part in doubts.items()}
+    alone = LabelDoubts(kept, grid, frame, shape[0], certain)
     masks = {n: frame.invert(mask) for n, mask in separate.items()}
     return frame.invert(labels), frame.invert(uncertainty), masks, alone
 

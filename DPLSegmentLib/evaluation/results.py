@@ -20,7 +20,8 @@ NAN = float("nan")
 class Row:
     """One label of one episode by one method. Distances in mm, volumes in ml; NaN where a measure is not defined.
 
-    ``dice_alone``: before conflicts between labels were resolved; ``auroc``, ``worst_found`` and ``worst_at_ends``: see
+    ``dice_alone``: before conflicts between labels were resolved; ``auroc``, ``auroc_alone`` (of the
+    uncertainty about this label alone), ``worst_found`` and ``worst_at_ends``: see
     :mod:`~.uncertainty`; ``seconds``: of the whole episode, encoding included where the scan was not encoded yet.
     """
 
@@ -37,6 +38,7 @@ class Row:
     surface_dice: float
     tolerance: float
     auroc: float
+    auroc_alone: float
     worst_found: float
     worst_at_ends: float
     truth_ml: float

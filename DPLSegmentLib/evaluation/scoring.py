@@ -8,7 +8,7 @@ from .methods import Prediction
 from .metrics import dice, surface_scores
 from .protocols import Episode
 from .results import NAN, Row
-from .uncertainty import ErrorRanking, rank_errors
+from .uncertainty import ErrorRanking, auroc_near_surface, rank_errors
 
 
 def default_tolerance(episode: Episode) -> float:
@@ -32,6 +32,8 @@ def score(
     Dice and the measures of uncertainty count the protocol's slices only. Surface distances are those of whole labels
     on the slices that the protocol lets a method see: in the same scan the annotated slices, which every method gets
     right, are among them, because a surface cannot leave out a slice. ``tolerance`` in mm; the default one if None.
+    What ranks errors is the uncertainty that users see, of all labels at once; the doubt about the label alone is
+    looked at beside it.
     """
     spacing = episode.query.spacing_kji
     voxel_ml = float(np.prod(spacing)) / 1000.0
@@ -46,9 +48,8 @@ def score(
             found = found & scored[:, None, None]
         hd95, surface = surface_scores(found, truth, spacing, limit)
         alone, doubt = prediction.alone.get(label), prediction.uncertainty
-        if prediction.about is not None:
-            doubt = prediction.about(label)
         ranking = ErrorRanking(NAN, NAN, NAN) if doubt is None else rank_errors(found, truth, doubt, spacing, scored)
+        about = None if prediction.about is None else prediction.about(label)
         rows.append(
             Row(
                 method=method,
@@ -64,6 +65,7 @@ def score(
                 surface_dice=surface,
                 tolerance=limit,
                 auroc=ranking.auroc,
+                auroc_alone=NAN if about is None else auroc_near_surface(found, truth, about, spacing, scored),
                 worst_found=ranking.worst_found,
                 worst_at_ends=ranking.worst_at_ends,
                 truth_ml=float(truth.sum()) * voxel_ml,

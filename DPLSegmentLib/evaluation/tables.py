@@ -33,6 +33,7 @@ MEASURES = (
     Measure("hd95_mm", "HD95 in mm, median", lambda row: row.hd95, weighted_median, 1),
     Measure("surface_dice", "surface Dice", lambda row: row.surface_dice),
     Measure("auroc", "AUROC of the uncertainty", lambda row: row.auroc),
+    Measure("auroc_alone", "AUROC of the uncertainty about the label alone", lambda row: row.auroc_alone),
     Measure("worst_found", "worst slice among the 3 most uncertain", lambda row: row.worst_found),
     Measure("worst_at_ends", "worst slice at the ends, uncertainty not looked at", lambda row: row.worst_at_ends),
 )
@@ -64,6 +65,7 @@ def over_seeds(rows: Iterable[Row]) -> list[Row]:
             "hd95",
             "surface_dice",
             "auroc",
+            "auroc_alone",
             "worst_found",
             "worst_at_ends",
             "found_ml",

@@ -2,6 +2,7 @@
 
 Each panel looks at the scan from the front: the image is the mean over the structure's depth, orange is what was found,
 the blue line what is there, the white line the annotated slice.
+Needs the installed project with its ``benchmark`` extra.
 
     python Testing/Benchmarks/known_failures.py --data DIR --set trunk_ct --labels 52 79 18 20 --output failures.png
 """
@@ -15,7 +16,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from DPLSegmentLib import OneShotSegmenter
+from DPLSegmentLib import InputError, OneShotSegmenter
+from DPLSegmentLib.evaluation.metrics import dice
 from DPLSegmentLib.evaluation.protocols import PROTOCOLS, SLICE_AXIS, make_episode
 from DPLSegmentLib.evaluation.scans import load_scan, scan_names
 
@@ -55,10 +57,6 @@ def _one_color(color: str):
     return ListedColormap([color])
 
 
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    return 2.0 * float((first & second).sum()) / max(1, int(first.sum() + second.sum()))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that contains the set's folder")
@@ -68,8 +66,21 @@ def main() -> None:
     parser.add_argument("--weights", help="weights file (default: the bundled one)")
     parser.add_argument("--output", type=Path, required=True, help="PNG to write")
     options = parser.parse_args()
+    try:
+        draw(options)
+    except InputError as error:
+        parser.error(str(error))
+    print(f"Wrote {options.output}")
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Segment, and write the picture. Raises InputError for bad input."""
     scan = load_scan(options.data, options.set, options.scan or scan_names(options.data, options.set)[0])
     episode = make_episode(PROTOCOLS["S1"], scan, scan, 1)
+    unknown = [label for label in options.labels if label not in episode.drawn]
+    if unknown:
+        known = ", ".join(map(str, sorted(episode.drawn)))
+        raise InputError(f"The scan '{scan.name}' does not show the label {unknown[0]}; choose among {known}.")
     segmenter = OneShotSegmenter.load(weights=options.weights)
     segmenter.set_support(scan.volume, episode.annotation(), slice_axis=SLICE_AXIS)
     result = segmenter.segment()
@@ -78,12 +89,10 @@ def main() -> None:
     for number, label in enumerate(options.labels, start=1):
         truth, found = scan.truth == label, result.mask(label)
         (drawn,) = episode.drawn[label]
-        scored = episode.scored_slices(label)
-        title = f"{scan.labels[label]}: {dice(truth[scored], found[scored]):.2f}"
+        title = f"{scan.labels[label]}: {dice(found, truth, [drawn]):.2f}"
         axes = figure.add_subplot(1, len(options.labels), number)
         panel(axes, scan.volume.array, truth, found, drawn, scan.spacing_kji, title)
     figure.savefig(options.output)
-    print(f"Wrote {options.output}")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from scans import BALL, TUBE, phantom
 
 from DPLSegmentLib import InputError
 from DPLSegmentLib.enhancement import EnhancementConfig
-from DPLSegmentLib.evaluation.methods import Workshop, changed
+from DPLSegmentLib.evaluation.methods import Prediction, Workshop, changed
 from DPLSegmentLib.evaluation.plugins import load_plugins, resolve
 from DPLSegmentLib.evaluation.protocols import PROTOCOLS, make_episode
 from DPLSegmentLib.evaluation.prototype_methods import METHODS, Shot
 from DPLSegmentLib.evaluation.scans import Scan
+from DPLSegmentLib.evaluation.scoring import score
 
 PLUGIN = """
 def scores(image, spacing, annotation):
@@ -39,6 +40,19 @@ def features(mask: torch.Tensor, seed: int, contrast: float = 1.0) -> torch.Tens
     inside, outside = torch.eye(16)[0], torch.eye(16)[1]
     clean = torch.where(mask[None] > 0.5, inside[:, None, None], outside[:, None, None])
     return clean * contrast + 0.1 * torch.randn(clean.shape, generator=generator)
+
+
+def test_errors_are_ranked_by_the_uncertainty_that_is_shown_and_beside_it_by_the_labels_own():
+    one = scan("one")
+    episode = make_episode(PROTOCOLS["S1"], one, one, 1)
+    masks = {label: np.roll(one.truth == label, 2, axis=2) for label in (BALL, TUBE)}
+    wrong = {label: masks[label] != (one.truth == label) for label in masks}
+    shown = np.maximum(wrong[BALL], wrong[TUBE]).astype(np.float32)
+    facts = dict(method="m", seed=0, fold="all", seconds=0.0, tolerance=None)
+    rows = score(episode, Prediction(masks, shown, about=lambda label: 1.0 - wrong[label]), **facts)
+    assert all(row.auroc > 0.95 and row.auroc_alone == 0.0 for row in rows)
+    rows = score(episode, Prediction(masks, shown), **facts)
+    assert all(row.auroc > 0.95 and np.isnan(row.auroc_alone) for row in rows)
 
 
 @pytest.mark.parametrize("name", METHODS)
