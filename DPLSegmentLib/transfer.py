@@ -7,6 +7,7 @@ inside the query takes over from there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ from .support import Support, noise_generator, similarity_maps
 from .tracks import LabelTask
 
 PRIOR_SHARE = 0.25  # of the looked-up probability in the final blend with propagation
+# Logit that the final blend is raised by: where the two do not agree on an outline their mean lies below one half, and
+# organs of other patients came out a quarter too small.
+FAVOUR = 0.5
 
 
 def choose_anchor(probability: Tensor) -> int | None:
@@ -34,6 +38,12 @@ def choose_anchor(probability: Tensor) -> int | None:
     gain = (2.0 * probability - 1.0).clamp_min(0.0).sum((-2, -1))
     best = int(gain.argmax())
     return best if float(gain[best]) > 0.5 else None
+
+
+def raised(probability: Tensor, logit: float) -> Tensor:
+    """``sigmoid(logit(probability) + logit)``, exact at zero and one."""
+    odds = math.exp(logit)
+    return probability * odds / (1.0 + probability * (odds - 1.0))
 
 
 @dataclass
@@ -115,6 +125,7 @@ def transfer(
             if step is None and float(looked_up.max()) < 0.05:
                 continue
             step = torch.zeros_like(looked_up) if step is None else step.float()
-            result.probability[index] = (PRIOR_SHARE * looked_up + (1.0 - PRIOR_SHARE) * step).half()
+            both = PRIOR_SHARE * looked_up + (1.0 - PRIOR_SHARE) * step
+            result.probability[index] = raised(both, FAVOUR).half()
         results[label] = result
     return results, maps

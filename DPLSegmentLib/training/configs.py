@@ -80,10 +80,11 @@ CONFIGS: dict[str, TrainingConfig] = {
     "fold": TrainingConfig(
         purpose="fine-tuning on unlabelled scans of one kind, from weights given with --init; the benchmark's models",
         updates=1500,
-        rollouts=4,
-        pairs=6,
+        rollouts=2,
+        pairs=8,
         rate=8e-4,
         backbone_rate=2e-4,
+        frozen=("cross_decoder",),  # pairs of one scan teach it nothing about other patients
         bodies=60,
         pairs_of_bodies=60,
         shares=(("scan", 0.7), ("synthetic", 0.3)),
