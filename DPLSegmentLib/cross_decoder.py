@@ -11,8 +11,6 @@ from .similarity import SimilarityMaps
 
 EVIDENCE = 7
 PROTOTYPE_SHARE = 0.2  # of the prototypes in the blend that the decoder starts from
-# Added to the blend's logit: what an organ is looked up by is outvoted near its border by the many places around it.
-FAVOUR = 0.5
 _WIDTH = 32
 _PROJECTED = 16
 
@@ -62,6 +60,6 @@ class CrossDecoder(nn.Module):
 
 
 def blend(read: Tensor, maps: SimilarityMaps) -> Tensor:
-    """The look-up's logit with a share of the prototypes', in favour of the organ; (B, h, w) each."""
+    """The look-up's logit with a share of the prototypes'; (B, h, w) each."""
     looked_up = torch.logit(read.clamp(0.005, 0.995))
-    return (1.0 - PROTOTYPE_SHARE) * looked_up + PROTOTYPE_SHARE * maps.logit.clamp(-6.0, 6.0) + FAVOUR
+    return (1.0 - PROTOTYPE_SHARE) * looked_up + PROTOTYPE_SHARE * maps.logit.clamp(-6.0, 6.0)
