@@ -1,8 +1,9 @@
-"""Small real scans with annotations, as nodes in the scene, for the tests of the logic."""
+"""Small real scans with annotations, as nodes in the scene, for the tests of the logic, and runs of it."""
 
 from __future__ import annotations
 
 import numpy as np
+from fake_segmenter import FakeSegmenter
 
 
 def ballScan(shape=(12, 48, 48), seed=0, shift=(0, 0, 0)):
@@ -83,3 +84,62 @@ def contents(scene):
             state += [segmentation.GetMTime(), tuple(segmentation.GetSegmentIDs())]
         found[node.GetID()] = tuple(state)
     return found
+
+
+class Nodes:
+    """A scan with an annotated ball, and another scan."""
+
+    def __init__(self):
+        image, self.ball = ballScan()
+        self.scan = addVolume("scan", image)
+        self.annotation = addSegmentation("annotation", self.scan, {"ball": oneSlice(self.ball)})
+        self.other = addVolume("other", ballScan(seed=1, shift=(0.1, 0.1, 0.0))[0])
+
+    def inputs(self, **changes):
+        chosen = {
+            "queryVolumeNode": self.scan,
+            "supportVolumeNode": self.scan,
+            "supportSegmentationNode": self.annotation,
+        }
+        return {**chosen, **changes}
+
+
+class Installed:
+    """PyTorch that is there; counts how often it was asked for."""
+
+    def __init__(self, problem=""):
+        self.problem, self.asked = problem, 0
+
+    def ensure(self, askConfirmation=True):
+        self.asked += 1
+        if self.problem:
+            from DPLSegmentLib.errors import InputError
+
+            raise InputError(self.problem)
+
+
+class Run:
+    """A background run and what came of it."""
+
+    def __init__(self, host, logic, prepared):
+        self.host, self.calls = host, []
+        self.run = logic.startBackgroundRun(
+            prepared,
+            lambda fraction, message: self.calls.append(("progress", fraction, message)),
+            lambda applied: self.calls.append(("finished", applied)),
+            lambda message: self.calls.append(("failed", message)),
+            lambda: self.calls.append(("cancelled",)),
+        )
+
+    def toEnd(self, seconds=120):
+        self.host.waitUntil(lambda: not self.run.isRunning, seconds)
+        self.host.processEvents(0.05)
+        return self.calls[-1]
+
+
+def quick(**options):
+    """A logic whose network computes nothing, and that network."""
+    from DPLSegmentModule.DPLSegmentLogic import DPLSegmentLogic
+
+    segmenter = FakeSegmenter(**options)
+    return DPLSegmentLogic(Installed(), segmenter.load), segmenter

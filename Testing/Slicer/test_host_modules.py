@@ -1,4 +1,4 @@
-"""Loading modules and .ui files, node selectors, messages, and the checks at the end of each test."""
+"""Loading modules and .ui files, messages, and the checks at the end of each test."""
 
 from __future__ import annotations
 
@@ -185,77 +185,6 @@ def test_the_self_test_of_a_module_runs(host, scene, examplePath):
     assert host.messages.texts("delay") == ["Test passed"]
 
 
-def test_a_node_selector_follows_the_scene(host, scene, addVolume):
-    import slicer
-
-    first = addVolume("first")
-    box = slicer.qMRMLNodeComboBox()
-    box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
-    selected = []
-    box.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: selected.append(node.GetName() if node else None))
-    box.setMRMLScene(scene)
-    second = addVolume("second")
-    box.setCurrentNode(second)
-    scene.RemoveNode(second)
-    box.noneEnabled = True
-    scene.RemoveNode(first)
-    assert selected == ["first", "second", "first", None]
-    assert (box.nodeCount(), box.currentNode(), box.currentNodeID) == (0, None, "")
-
-
-def test_a_node_selector_shows_neither_other_classes_nor_nodes_without_its_attribute(scene, addVolume):
-    import slicer
-
-    addVolume("CT")
-    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
-    box = slicer.qMRMLNodeComboBox()
-    box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
-    box.setMRMLScene(scene)
-    assert box.nodeCount() == 2
-    box.showChildNodeTypes = False
-    assert box.nodeCount() == 1
-    box.addAttribute("vtkMRMLScalarVolumeNode", "Kind", "uncertainty")
-    assert box.nodeCount() == 0
-    box.activate("Create new ScalarVolume")
-    assert box.currentNode().GetAttribute("Kind") == "uncertainty"
-
-
-def test_nodes_are_checked_and_unchecked_and_gone_with_the_scene(host, scene, addVolume):
-    import qt
-    import slicer
-
-    first, second = addVolume("first"), addVolume("second")
-    box = slicer.qMRMLCheckableNodeComboBox()
-    box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
-    box.setMRMLScene(scene)
-    changes = []
-    box.connect("checkedNodesChanged()", lambda: changes.append(len(box.checkedNodes())))
-    box.setCheckState(second, qt.Qt.Checked)
-    box.setCheckState(first, qt.Qt.Checked)
-    assert box.checkedNodes() == [first, second]
-    box.setCheckState(second, qt.Qt.Unchecked)
-    host.closeScene()
-    assert changes == [1, 2, 1, 0]
-
-
-def test_a_deleted_selector_no_longer_observes_the_scene(scene, addVolume):
-    import gc
-
-    import slicer
-
-    before = scene.HasObserver("NodeAddedEvent")
-    changes = []
-    box = slicer.qMRMLNodeComboBox()
-    box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
-    box.setMRMLScene(scene)
-    box.connect("currentNodeChanged(vtkMRMLNode*)", changes.append)
-    observations = box._sceneObservations
-    del box
-    gc.collect()
-    addVolume("CT")
-    assert (before, bool(observations), changes) == (scene.HasObserver("NodeAddedEvent"), False, [])
-
-
 def test_an_unloaded_module_takes_its_panel_with_it(host, scene, examplePath, addVolume):
     module = host.loadModule(examplePath)
     label = module.enter().ui.extra
@@ -264,25 +193,6 @@ def test_an_unloaded_module_takes_its_panel_with_it(host, scene, examplePath, ad
     with pytest.raises(RuntimeError, match="already deleted"):
         _ = label.text
     addVolume("CT")
-
-
-def test_a_segment_selector_lists_the_segments_of_its_node(scene):
-    import slicer
-
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    node.GetSegmentation().AddEmptySegment("a", "liver")
-    selector = slicer.qMRMLSegmentSelectorWidget()
-    selector.setMRMLScene(scene)
-    selector.setCurrentNode(node)
-    changes = []
-    selector.connect("segmentSelectionChanged(QStringList)", changes.append)
-    assert selector.currentSegmentID() == "a"
-    selector.multiSelection = True
-    node.GetSegmentation().AddEmptySegment("b", "spleen")
-    selector.setSelectedSegmentIDs(["a", "b"])
-    node.GetSegmentation().RemoveSegment("a")
-    assert selector.selectedSegmentIDs() == ["b"]
-    assert changes[-2:] == [["a", "b"], ["b"]]
 
 
 def test_messages_are_recorded_and_questions_need_an_answer(host, scene):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from result_scene import resultFor, stylesOf, userSegmentation
 from scene_objects import (
     addNonLinearTransform,
     addSegmentation,
@@ -12,7 +13,6 @@ from scene_objects import (
     box,
     exported,
     importable,
-    maskPoints,
     matrix,
     nodeIDs,
     noise,
@@ -39,26 +39,6 @@ def imports(scene, monkeypatch):
     from DPLSegmentLib.errors import InputError
     from DPLSegmentModule.ResultWriter import SegmentStyle, applyResults, readStyles
     from DPLSegmentModule.SegmentationJob import QueryItem, QueryResult
-
-
-def resultFor(volume, masks, uncertainty=None):
-    query = QueryItem(volume.GetID(), volume.GetName(), None)
-    return QueryResult(query, dict(enumerate(masks, start=1)), uncertainty, {"labels": {}})
-
-
-def stylesOf(*segmentIDs):
-    """Styles with names, colours and tags of their own, from a segmentation that is gone afterwards."""
-    import slicer
-
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    for number, segmentID in enumerate(segmentIDs):
-        node.GetSegmentation().AddEmptySegment(segmentID, f"орган {segmentID}", (0.25, 0.5, 0.125 * number))
-        segment = node.GetSegmentation().GetSegment(segmentID)
-        segment.SetTerminology(f"Segmentation category~SCT^{number}^Organ")
-        segment.SetTag("Own.Tag", f"value {number}")
-    styles = readStyles(node, dict(enumerate(segmentIDs, start=1)))
-    slicer.mrmlScene.RemoveNode(node)
-    return styles
 
 
 @pytest.mark.parametrize("ijkToRAS", [PLAIN, OBLIQUE, LEFT_HANDED], ids=["axial", "oblique", "left-handed"])
@@ -166,117 +146,6 @@ def test_results_of_a_large_ct_take_little_more_than_one_label_map():
     assert applied.segmentationNode.GetBinaryLabelmapInternalRepresentation("a").GetScalarSize() == 1
     for segmentID in "aj":
         assert len(worldPoints(applied.segmentationNode, segmentID)) == 20 * 30 * 40
-
-
-# Into a segmentation that is already there
-
-
-def userSegmentation(volume, collapse=True):
-    """Segments of the user's: one that the run will replace, and two more; all in one shared label map."""
-    masks = {
-        "mine": box(SHAPE, (2, 6), (2, 6), (16, 22)),
-        "a": box(SHAPE, (0, 8), (8, 10), (8, 10)),
-        "other": box(SHAPE, (1, 3), (14, 19), (2, 9)),
-    }
-    node = addSegmentation(volume, masks, "user's")
-    if collapse:
-        node.GetSegmentation().CollapseBinaryLabelmaps(False)
-    return node, masks
-
-
-@pytest.mark.parametrize("collapse", [True, False], ids=["shared", "separate"])
-def test_other_segments_stay_bit_for_bit(collapse):
-    volume = addVolume(noise(SHAPE), PLAIN)
-    node, masks = userSegmentation(volume, collapse)
-    (applied,) = applyResults([resultFor(volume, [LIVER, KIDNEY])], stylesOf("a", "b"), node)
-    assert applied.segmentationNode is node
-    assert list(node.GetSegmentation().GetSegmentIDs()) == ["mine", "a", "other", "b"]
-    assert np.array_equal(exported(node, "mine", volume), masks["mine"])
-    assert np.array_equal(exported(node, "other", volume), masks["other"])
-    assert np.array_equal(exported(node, "a", volume), LIVER)
-    assert np.array_equal(exported(node, "b", volume), KIDNEY)
-    for segmentID in ("mine", "other"):
-        assert node.GetSegmentation().GetSegment(segmentID).GetName() == f"name of {segmentID}"
-    assert node.GetSegmentation().GetSegment("a").GetName() == "орган a"
-
-
-def test_a_result_that_covers_a_users_segment_takes_nothing_from_it():
-    volume = addVolume(noise(SHAPE), PLAIN)
-    node, masks = userSegmentation(volume)
-    everything = np.ones(SHAPE, bool)
-    applyResults([resultFor(volume, [everything])], stylesOf("a"), node)
-    assert np.array_equal(exported(node, "mine", volume), masks["mine"])
-    assert np.array_equal(exported(node, "other", volume), masks["other"])
-    assert exported(node, "a", volume).all()
-    applyResults([resultFor(volume, [NOTHING])], stylesOf("a"), node)
-    assert np.array_equal(exported(node, "mine", volume), masks["mine"])
-    assert not exported(node, "a", volume).any()
-
-
-def test_a_segment_is_found_by_its_id_even_if_another_has_its_name():
-    volume = addVolume(noise(SHAPE), PLAIN)
-    node, masks = userSegmentation(volume)
-    node.GetSegmentation().GetSegment("mine").SetName("орган a")
-    applyResults([resultFor(volume, [LIVER])], stylesOf("a"), node)
-    assert np.array_equal(exported(node, "mine", volume), masks["mine"])
-    assert np.array_equal(exported(node, "a", volume), LIVER)
-
-
-def test_an_output_under_another_transform_shows_the_result_at_the_scans_place():
-    volume = addVolume(noise(SHAPE), OBLIQUE)
-    node, masks = userSegmentation(volume)
-    addTransform(shift(3, 1, 2), volume, parent=addTransform(MOVED))
-    transform = addTransform(rotation((0, 0, 1), 15), node)
-    applyResults([resultFor(volume, [LIVER, KIDNEY])], stylesOf("a", "b"), node)
-    # Slicer's own export resamples between two transforms, so the voxels are looked at where they are.
-    for segmentID, mask in (("a", LIVER), ("b", KIDNEY)):
-        expected = maskPoints(mask, MOVED @ shift(3, 1, 2) @ OBLIQUE)
-        assert np.allclose(worldPoints(node, segmentID), expected, atol=1e-3)
-    assert node.GetTransformNodeID() == transform.GetID()
-    mine = maskPoints(masks["mine"], rotation((0, 0, 1), 15) @ OBLIQUE)
-    assert np.allclose(worldPoints(node, "mine"), mine, atol=1e-3)
-    for moved in (volume, node):
-        moved.SetAndObserveTransformNodeID(None)
-    assert np.array_equal(exported(node, "mine", volume), masks["mine"])
-
-
-def test_an_output_without_other_segments_moves_to_the_scan():
-    import slicer
-
-    first = addVolume(noise(SHAPE), PLAIN, "first")
-    second = addVolume(noise((5, 9, 11)), OBLIQUE, "second")
-    addTransform(MOVED, second)
-    node = addSegmentation(first, {"a": LIVER})
-    mask = box((5, 9, 11), (1, 4), (2, 7), (3, 8))
-    applyResults([resultFor(second, [mask])], stylesOf("a"), node)
-    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    assert node.GetNodeReference(role) is second and node.GetTransformNodeID() == second.GetTransformNodeID()
-    assert np.array_equal(exported(node, "a", second), mask)
-
-
-def test_an_empty_node_as_the_selector_makes_it_becomes_the_result():
-    import slicer
-
-    volume = addVolume(noise(SHAPE), PLAIN)
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "chosen")
-    applyResults([resultFor(volume, [LIVER])], stylesOf("a"), node)
-    assert node.GetName() == "chosen" and node.GetDisplayNode() is not None
-    assert np.array_equal(exported(node, "a", volume), LIVER)
-    assert node.GetClosedSurfaceInternalRepresentation("a").GetNumberOfPoints() > 0
-
-
-def test_surfaces_that_the_user_had_are_kept_and_those_switched_off_stay_off():
-    volume = addVolume(noise(SHAPE), PLAIN)
-    node, _masks = userSegmentation(volume)
-    applyResults([resultFor(volume, [LIVER, KIDNEY])], stylesOf("a", "b"), node)
-    assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
-    node.CreateClosedSurfaceRepresentation()
-    points = node.GetClosedSurfaceInternalRepresentation("mine").GetNumberOfPoints()
-    old = node.GetClosedSurfaceInternalRepresentation("a").GetBounds()
-    applyResults([resultFor(volume, [TUMOUR, KIDNEY, LIVER])], stylesOf("a", "b", "new"), node)
-    assert node.GetClosedSurfaceInternalRepresentation("mine").GetNumberOfPoints() == points > 0
-    assert node.GetClosedSurfaceInternalRepresentation("a").GetBounds() != old
-    assert node.GetClosedSurfaceInternalRepresentation("new").GetBounds() == pytest.approx(old, abs=0.5)
 
 
 # The uncertainty

@@ -3,94 +3,24 @@
 from __future__ import annotations
 
 import sys
-import types
 
 import numpy as np
 import pytest
-from panel import ROOT, addSegmentation, addVolume
-
-SHAPE = (16, 64, 64)
-SPACING = (4.0, 2.0, 2.0)  # k, j, i in mm
-MIDDLE = 8
-
-
-def body(shift=0.0):
-    """A bright ball in a grey body, (image, the ball's mask)."""
-    k, j, i = np.meshgrid(*(np.arange(n) * s for n, s in zip(SHAPE, SPACING, strict=True)), indexing="ij")
-    random = np.random.default_rng(5)
-    trunk = ((j - 63) / 58) ** 2 + ((i - 63) / 50) ** 2 < 1
-    ball = (k - 32) ** 2 + (j - 56 - shift) ** 2 + (i - 70) ** 2 < 22**2
-    image = np.where(ball, 160, np.where(trunk, 40, -900)) + random.normal(0, 8, SHAPE)
-    return image.astype(np.int16), ball
-
-
-def addScan(name="scan", shift=0.0):
-    matrix = np.diag([-SPACING[2], -SPACING[1], SPACING[0], 1.0])
-    matrix[:3, 3] = -matrix[:3, :3] @ ((np.array(SHAPE[::-1]) - 1) / 2)
-    return addVolume(name, matrix=matrix, array=body(shift)[0])
-
-
-def addAnnotation(volume, name="annotation"):
-    mask = np.zeros(SHAPE, bool)
-    mask[MIDDLE] = body()[1][MIDDLE]
-    return addSegmentation(volume, {"liver": mask}, name)
-
-
-def maskOf(segmentation, segmentID, volume):
-    import slicer
-
-    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentID, volume) > 0
-
-
-def dice(found, truth):
-    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
-
-
-def nodeIDs():
-    import slicer
-
-    scene = slicer.mrmlScene
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
-
-
-def check(selector, node):
-    import qt
-
-    selector.setCheckState(node, qt.Qt.Checked)
-
-
-class SlowSegmenter:
-    """In place of the library: goes on until it is cancelled or told to finish."""
-
-    def __init__(self):
-        self.message = None
-        self.finish = False
-        self.error = None
-        self.started = False
-
-    def set_support(self, volume, masks, **_):
-        self._shape, self._masks = volume.array.shape, masks
-
-    def segment(self, query, progress, should_cancel):
-        import time
-
-        from DPLSegmentLib.errors import Cancelled
-
-        self.started = True
-        while not self.finish:
-            progress(0.5, "Waiting")
-            if should_cancel():
-                raise Cancelled("cancelled")
-            if self.error is not None:
-                raise self.error
-            time.sleep(0.005)
-        shape = self._shape if query is None else query.array.shape
-        found = {"voxels": 0, "volume_ml": 0.0, "annotated_slices": [MIDDLE]}
-        return types.SimpleNamespace(
-            mask=lambda label: np.ones(shape, bool),
-            uncertainty=np.zeros(shape, np.float32),
-            report={"labels": {str(label): found for label in self._masks}, "slice_axis": 2},
-        )
+from panel import ROOT, addSegmentation
+from widget_scene import (
+    MIDDLE,
+    SHAPE,
+    SPACING,
+    addAnnotation,
+    addScan,
+    body,
+    check,
+    dice,
+    maskOf,
+    nodeIDs,
+    readyPanel,
+    waitForEnd,
+)
 
 
 @pytest.fixture
@@ -103,27 +33,7 @@ def panel(module, host):
 
 @pytest.fixture
 def ready(panel, host):
-    """Namespace: a panel on which only the click is missing; a slow segmenter computes."""
-    volume = addScan()
-    annotation = addAnnotation(volume)
-    segmenter = SlowSegmenter()
-    panel.logic._loadSegmenter = lambda options: segmenter
-    panel.logic.forget()
-    panel.parameters.supportVolume = volume
-    panel.parameters.supportSegmentation = annotation
-    host.processEvents()
-    assert panel.ui.segmentButton.enabled, panel.ui.segmentButton.toolTip
-    return types.SimpleNamespace(widget=panel, ui=panel.ui, volume=volume, annotation=annotation, segmenter=segmenter)
-
-
-def startRun(host, ready):
-    ready.ui.segmentButton.click()
-    host.waitUntil(lambda: ready.segmenter.started)
-    assert ready.widget.runPanel.isRunning
-
-
-def waitForEnd(host, widget, seconds=60):
-    host.waitUntil(lambda: not widget.runPanel.isRunning, seconds)
+    return readyPanel(panel, host)
 
 
 # From painting to the result
@@ -282,142 +192,6 @@ def test_what_was_repaired_in_another_module_is_seen_on_coming_back(host, module
     other.SetAndObserveImageData(None)
     module.enter()
     assert not ready.ui.segmentButton.enabled
-
-
-# Things that happen during a run
-
-
-def test_cancel_leaves_the_scene_as_it_was_within_a_second(host, ready):
-    import time
-
-    before = nodeIDs()
-    startRun(host, ready)
-    started = time.monotonic()
-    ready.ui.cancelButton.click()
-    waitForEnd(host, ready.widget)
-    assert time.monotonic() - started < 1.0
-    assert nodeIDs() == before and ready.ui.segmentButton.enabled
-    assert ready.ui.messageLabel.visible and not host.messages.texts("error")
-
-
-def test_a_failure_is_said_and_leaves_the_scene_as_it_was(host, ready):
-    from DPLSegmentLib.errors import InputError
-
-    before = nodeIDs()
-    ready.segmenter.error = InputError("The scan holds one value only; choose another scan.")
-    ready.ui.segmentButton.click()
-    waitForEnd(host, ready.widget)
-    assert ready.ui.messageLabel.text == "The scan holds one value only; choose another scan."
-    assert host.messages.texts("error") == ["The scan holds one value only; choose another scan."]
-    assert nodeIDs() == before and ready.ui.segmentButton.enabled
-
-
-def test_closing_the_scene_stops_the_run_and_leaves_a_usable_panel(host, ready):
-    startRun(host, ready)
-    host.closeScene()
-    waitForEnd(host, ready.widget)
-    ui = ready.ui
-    assert not ui.segmentButton.enabled and ui.segmentButton.toolTip and not ui.progressBar.visible
-    assert not host.messages.texts("error")
-    # And on it goes in the new scene.
-    volume = addScan()
-    ready.segmenter.finish = True
-    ready.widget.parameters.supportVolume = volume
-    ready.widget.parameters.supportSegmentation = addAnnotation(volume)
-    host.processEvents(0.3)
-    ui.segmentButton.click()
-    waitForEnd(host, ready.widget)
-    assert ready.widget.parameters.resultSegmentations[0] is not None
-
-
-def test_deleting_the_query_ends_the_run_with_a_sentence(host, ready):
-    import slicer
-
-    startRun(host, ready)
-    slicer.mrmlScene.RemoveNode(ready.volume)
-    waitForEnd(host, ready.widget)
-    assert "deleted" in ready.ui.messageLabel.text
-    assert not ready.ui.segmentButton.enabled
-    assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
-
-
-def test_deleting_the_annotation_does_not_disturb_the_run(host, ready):
-    import slicer
-
-    startRun(host, ready)
-    slicer.mrmlScene.RemoveNode(ready.annotation)
-    ready.segmenter.finish = True
-    waitForEnd(host, ready.widget)
-    result = ready.widget.parameters.resultSegmentations[0]
-    assert result.GetSegmentation().GetSegment("liver").GetName() == "liver"
-
-
-def test_the_result_comes_although_the_user_went_to_another_module(host, module, ready):
-    startRun(host, ready)
-    module.exit()
-    assert not ready.ui.segmentEditor.shortcutsAreInstalled()
-    ready.segmenter.finish = True
-    waitForEnd(host, ready.widget)
-    module.enter()
-    assert ready.ui.resultTable.rowCount == 1
-    assert ready.widget.parameters.resultSegmentations[0] is not None
-
-
-def test_the_result_is_remembered_although_the_user_loads_a_scene_in_another_module(host, module, ready, tmp_path):
-    import slicer
-
-    path = str(tmp_path / "state.mrb")
-    assert slicer.util.saveScene(path)
-    startRun(host, ready)
-    module.exit()
-    slicer.util.loadScene(path)
-    ready.segmenter.finish = True
-    waitForEnd(host, ready.widget)
-    module.enter()
-    assert ready.ui.resultTable.rowCount == 1
-    assert ready.widget.parameters.resultSegmentations[0].GetName() == "scan segmentation"
-    assert ready.ui.undoButton.enabled
-
-
-def test_a_result_from_the_console_can_be_undone_on_the_panel(host, ready):
-    import slicer
-
-    ready.segmenter.finish = True
-    before = nodeIDs()
-    logic = slicer.util.getModuleLogic("DPLSegment")
-    logic.segment(queryVolumeNode=ready.volume, supportSegmentationNode=ready.annotation)
-    assert ready.ui.undoButton.enabled
-    ready.ui.undoButton.click()
-    assert nodeIDs() == before and not ready.ui.undoButton.enabled
-    logic.segment(queryVolumeNode=ready.volume, supportSegmentationNode=ready.annotation)
-    logic.undo()
-    assert not ready.ui.undoButton.enabled
-
-
-def test_reloading_the_module_during_a_run_leaves_nothing_running(host, module, ready):
-    import slicer
-
-    startRun(host, ready)
-    old, oldPackage = ready.widget, sys.modules["DPLSegmentModule.RunPanel"]
-    before = nodeIDs()
-    old.onReload()
-    host.waitUntil(lambda: not old.runPanel.isRunning, 5)
-    new = slicer.modules.DPLSegmentWidget
-    assert new is not old
-    # Every file of the package is new, not only the first.
-    assert sys.modules["DPLSegmentModule.RunPanel"] is not oldPackage
-    assert type(new.runPanel) is not type(old.runPanel)
-    assert nodeIDs() == before
-    host.processEvents(0.3)
-    assert new.parameters.supportVolume is ready.volume and new.ui.segmentButton.enabled
-
-
-def test_unloading_the_module_during_a_run_leaves_nothing_running(host, module, ready):
-    startRun(host, ready)
-    module.unload()
-    host.processEvents(0.1)
-    assert not ready.widget.runPanel.isRunning
-    # The fixtures check that no thread, timer or observer is left.
 
 
 # State
