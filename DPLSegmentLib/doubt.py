@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import InputError
 from .geometry import SliceFrame
 from .preprocessing import NetworkGrid
 from .propagation import LabelResult
@@ -101,7 +102,13 @@ class LabelDoubts:
     certain: dict[int, frozenset[int]]
 
     def of(self, label: int) -> np.ndarray:
-        """(k, j, i) float32 in [0, 1]; zero on slices that were annotated with the label."""
+        """(k, j, i) float32 in [0, 1]; zero on slices that were annotated with the label.
+
+        Raises InputError for a label that was not annotated.
+        """
+        if label not in self.by_label:
+            choice = ", ".join(map(str, sorted(self.by_label)))
+            raise InputError(f"Label {label} was not annotated; choose one of {choice}.")
         rows, columns = self.grid.shape
         found = np.zeros((self.count, rows, columns), np.float32)
         for index in range(self.count):

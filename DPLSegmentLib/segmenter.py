@@ -46,17 +46,21 @@ class SegmentationResult:
         overlapping: (k, j, i) bool masks of the labels that overlap with others in the annotation, and may do so in the
             result (``labels`` shows the highest value there).
         report: JSON-able facts: volumes in ml, uncertainty, least certain slices, device, seed, weights, seconds.
+        doubts: what :meth:`label_uncertainty` is made of.
     """
 
     labels: np.ndarray
     uncertainty: np.ndarray
     overlapping: dict[int, np.ndarray]
     report: dict[str, Any]
-    doubts: LabelDoubts | None = None
+    doubts: LabelDoubts
 
     def label_uncertainty(self, label: int) -> np.ndarray:
-        """(k, j, i) float32 in [0, 1], of one label alone: ``uncertainty`` is open wherever any label is."""
-        return self.uncertainty if self.doubts is None else self.doubts.of(label)
+        """(k, j, i) float32 in [0, 1], of one label alone: ``uncertainty`` is open wherever any label is.
+
+        Raises InputError for a label that was not annotated.
+        """
+        return self.doubts.of(label)
 
     def mask(self, label: int) -> np.ndarray:
         """(k, j, i) bool, all of a label, whatever it shares with others."""

@@ -30,7 +30,7 @@ from .tracks import LabelTask
 PRIOR_SHARE = 0.25  # of the looked-up probability in the final blend with propagation
 # Logit that the final blend is raised by: where the two do not agree on an outline their mean lies below one half, and
 # organs of other patients came out a quarter too small.
-FAVOUR = 0.5
+BLEND_FAVOUR = 0.5
 
 
 def choose_anchor(probability: Tensor) -> int | None:
@@ -126,6 +126,6 @@ def transfer(
                 continue
             step = torch.zeros_like(looked_up) if step is None else step.float()
             both = PRIOR_SHARE * looked_up + (1.0 - PRIOR_SHARE) * step
-            result.probability[index] = raised(both, FAVOUR).half()
+            result.probability[index] = raised(both, BLEND_FAVOUR).half()
         results[label] = result
     return results, maps

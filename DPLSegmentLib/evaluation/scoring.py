@@ -8,7 +8,7 @@ from .methods import Prediction
 from .metrics import dice, surface_scores
 from .protocols import Episode
 from .results import NAN, Row
-from .uncertainty import ErrorRanking, auroc_near_surface, rank_errors
+from .uncertainty import ErrorRanking, rank_errors
 
 
 def default_tolerance(episode: Episode) -> float:
@@ -65,7 +65,7 @@ def score(
                 surface_dice=surface,
                 tolerance=limit,
                 auroc=ranking.auroc,
-                auroc_alone=NAN if about is None else auroc_near_surface(found, truth, about, spacing, scored),
+                auroc_alone=NAN if about is None else rank_errors(found, truth, about, spacing, scored).auroc,
                 worst_found=ranking.worst_found,
                 worst_at_ends=ranking.worst_at_ends,
                 truth_ml=float(truth.sum()) * voxel_ml,

@@ -95,14 +95,6 @@ def rank_errors(
     return ErrorRanking(curve, *hits)
 
 
-def auroc_near_surface(
-    found: np.ndarray, truth: np.ndarray, uncertainty: np.ndarray, spacing: Sequence[float], scored: np.ndarray
-) -> float:
-    """The AUROC of :func:`rank_errors` alone, of another uncertainty."""
-    near = near_surface(found, spacing) & scored[:, None, None]
-    return auroc(uncertainty[near], (found != truth)[near])
-
-
 def slice_uncertainty(
     found: np.ndarray, near: np.ndarray, uncertainty: np.ndarray, spacing: Sequence[float]
 ) -> np.ndarray:

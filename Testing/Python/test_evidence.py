@@ -1,3 +1,5 @@
+"""What counts as evidence of an organ: its sure places, if there are enough."""
+
 from __future__ import annotations
 
 import torch

@@ -9,6 +9,7 @@ import pytest
 from scans import BALL, TUBE, annotate, dice, phantom
 
 from DPLSegmentLib import OneShotSegmenter, Volume
+from DPLSegmentLib.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,11 @@ def test_the_uncertainty_about_one_label_leaves_the_others_out(done, scan):
         assert about[value][truth == other].mean() < 0.2 * about[other][truth == other].mean()
         annotated = (drawn == value).any(axis=(1, 2))
         assert (about[value][annotated] == 0).all()
+
+
+def test_the_uncertainty_about_a_label_that_was_not_annotated_is_refused(done):
+    with pytest.raises(InputError, match=f"Label 77 was not annotated; choose one of {BALL}, {TUBE}"):
+        done[0].label_uncertainty(77)
 
 
 def test_the_annotation_stands_as_drawn_and_is_certain(done, scan):
