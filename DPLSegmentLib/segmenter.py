@@ -19,6 +19,7 @@ from .devices import choose_device, describe_device, release
 from .doubt import LabelDoubts
 from .errors import InputError
 from .geometry import Volume, matching_slice_axis
+from .intensity_evidence import weigh_intensities
 from .model import DPLModel
 from .progress_parts import ProgressPart
 from .propagation import LabelResult, propagate
@@ -229,6 +230,8 @@ class OneShotSegmenter:
             }
             part = progress.part(0.4, 0.95)
             results, maps = self._other_scan(support, prototypes, target, known, part, should_cancel)
+        drawn = support.masks if query is None else {}
+        results = {n: weigh_intensities(part, target.encoded, drawn.get(n, ())) for n, part in results.items()}
         matched = time.perf_counter()
         own = annotation if query is None else None
         restored = restore(target, results, maps, support.overlaps, own, should_cancel=should_cancel)

@@ -63,14 +63,17 @@ def test_errors_are_less_certain_than_the_rest(done, scan):
 def test_the_uncertainty_about_one_label_leaves_the_others_out(done, scan):
     result, truth, drawn = done[0], scan[1], scan[2]
     about = {value: result.label_uncertainty(value) for value in (BALL, TUBE)}
+    mistaken = 0
     for value, other in ((BALL, TUBE), (TUBE, BALL)):
         assert about[value].shape == truth.shape and about[value].dtype == np.float32
         assert (about[value] <= result.uncertainty + 2e-3).all()
         wrong = (result.labels == value) != (truth == value)
-        assert about[value][wrong].mean() > 5 * about[value][~wrong].mean()
+        mistaken += int(wrong.sum())
+        assert not wrong.any() or about[value][wrong].mean() > 5 * about[value][~wrong].mean()
         assert about[value][truth == other].mean() < 0.2 * about[other][truth == other].mean()
         annotated = (drawn == value).any(axis=(1, 2))
         assert (about[value][annotated] == 0).all()
+    assert mistaken > 0
 
 
 def test_the_uncertainty_about_a_label_that_was_not_annotated_is_refused(done):
