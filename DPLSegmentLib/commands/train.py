@@ -7,17 +7,20 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..progress import ProgressDisplay
 
+if TYPE_CHECKING:
+    from ..training.run import RunConfig
+
 
 def add_train_options(add: Callable[..., object], device: Callable[[str], str]) -> None:
     """The command's options; ``device`` checks the name of one."""
-    add(
-        "--config", required=True, metavar="NAME", help="gpu, cpu, walk, pairs, fold, quick: Resources/Docs/Training.md"
-    )
+    add("--config", required=True, metavar="NAME", help="gpu, cpu, fold and others: Resources/Docs/Training.md")
     add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="folders of scans, or prepared caches")
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the run; new or empty without --resume")
     add("--resume", action="store_true", help="go on where the run in the output folder was stopped")
@@ -46,19 +49,21 @@ def train(arguments: argparse.Namespace) -> None:
     except ImportError:
         raise InputError("Training needs more packages; install DPLSegment with its 'training' extra.") from None
     from ..training.processes import start_processes
+    from ..training.recipe import train_recipe
     from ..training.run import require_fresh
-    from ..training.run import train as run
+    from ..training.run import train as train_once
 
-    config = _run_config(arguments)
-    require_fresh(config)
+    runs = _runs(arguments)
+    require_fresh(arguments.output, arguments.resume)
+    run = partial(train_recipe, runs, arguments.output) if len(runs) > 1 else partial(train_once, runs[0])
     processes = start_processes(arguments.device)
     try:
         processes.wait()
         if not processes.first or arguments.quiet:
-            written = run(config, processes)
+            written = run(processes)
         else:
             with closing(ProgressDisplay(sys.stderr)) as display:
-                written = run(config, processes, display)
+                written = run(processes, display)
         if not arguments.quiet:
             for path in written:
                 print(f"Wrote {path}")
@@ -70,30 +75,53 @@ def train(arguments: argparse.Namespace) -> None:
         processes.stop()
 
 
-def _run_config(arguments: argparse.Namespace):
+def _runs(arguments: argparse.Namespace) -> list[RunConfig]:
+    """The runs to make: the stages of a recipe, or the one run of a configuration."""
+    from ..training.configs import RECIPES, named_config
+    from ..training.loop import CHECKPOINT
+    from ..training.recipe import shared_minutes, stage_folders
+    from ..training.run import CACHE_FOLDER
+
+    output: Path = arguments.output
+    names = RECIPES.get(arguments.config, (arguments.config,))
+    if arguments.config not in RECIPES:
+        return [_run(arguments, arguments.config, output, arguments.init, arguments.cache, arguments.minutes)]
+    minutes = [None] * len(names)
+    if arguments.minutes is not None:
+        minutes = shared_minutes([named_config(name) for name in names], arguments.minutes)
+    runs: list[RunConfig] = []
+    for name, folder, part in zip(names, stage_folders(output, names), minutes, strict=True):
+        init = runs[-1].output / CHECKPOINT if runs else arguments.init
+        runs.append(_run(arguments, name, folder, init, arguments.cache or output / CACHE_FOLDER, part))
+    return runs
+
+
+def _run(
+    arguments: argparse.Namespace, name: str, output: Path, init: Path | None, cache: Path | None, minutes: float | None
+) -> RunConfig:
     from ..training.cache import data_config
     from ..training.configs import named_config
     from ..training.run import RunConfig
 
-    training = named_config(arguments.config)
-    changes = {n: getattr(arguments, n) for n in ("updates", "minutes", "bodies", "seed")}
+    training = named_config(name)
+    changes = {n: getattr(arguments, n) for n in ("updates", "bodies", "seed")} | {"minutes": minutes}
     changes = {name: value for name, value in changes.items() if value is not None}
     if "updates" in changes and "minutes" not in changes:
         changes["minutes"] = 0.0
     training = replace(training, **changes)
-    if arguments.config in ("walk", "pairs", "fold") and arguments.init is None:
-        raise InputError(f"The configuration '{arguments.config}' goes on from other weights; give them with --init.")
+    if training.goes_on and init is None:
+        raise InputError(f"The configuration '{name}' goes on from other weights; give them with --init.")
     for folder, what in ((arguments.validation, "validation"), (arguments.cache, "cache")):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise InputError(f"The {what} folder '{folder}' is a file; give a folder.")
     pairs = min(training.pairs_of_bodies, training.bodies)
     return RunConfig(
-        name=arguments.config,
+        name=name,
         training=training,
         data=data_config(arguments, training.bodies, pairs, grid=training.grid, max_size=training.max_size),
-        output=arguments.output,
-        cache=arguments.cache,
-        init=arguments.init,
+        output=output,
+        cache=cache,
+        init=init,
         resume=arguments.resume,
         validation=arguments.validation,
         workers=arguments.workers,

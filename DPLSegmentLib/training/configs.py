@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InputError
 from .episodes import EngineConfig
@@ -10,6 +10,8 @@ from .episodes import EngineConfig
 # Taught by pairs of generated bodies, the decoder for another patient finds less in real ones than the fixed blend that
 # it starts from; pairs of one scan teach it nothing about other patients.
 AS_IT_STARTS = ("cross_decoder",)
+
+WALK_SHARES = (("scan", 0.3), ("labelled", 0.2), ("synthetic", 0.5))
 
 Grid = tuple[tuple[int, int, int], tuple[float, float, float]]  # shape, and spacing in mm, (slice, row, column)
 
@@ -20,6 +22,7 @@ class TrainingConfig:
     processes changes the speed and nothing else."""
 
     purpose: str = ""
+    goes_on: bool = False  # from other weights, and is nothing without them
     updates: int = 3000
     minutes: float = 0.0  # where not 0: once the speed is known, ``updates`` is lowered to end in this time
     rollouts: int = 6
@@ -46,13 +49,15 @@ class TrainingConfig:
 
 
 CONFIGS: dict[str, TrainingConfig] = {
-    "gpu": TrainingConfig(
-        purpose="25 minutes on one large GPU, preparation of the cache not counted",
+    "gpu-features": TrainingConfig(
+        purpose="all but the backbone, 13 minutes on one large GPU, preparation of the cache not counted",
         updates=20_000,
-        minutes=23.0,
+        minutes=13.0,
         rollouts=24,
         pairs=16,
         together=8,
+        length=6,
+        backbone_rate=0.0,
         frozen=AS_IT_STARTS,
         ema=0.998,
         warmup=100,
@@ -61,20 +66,54 @@ CONFIGS: dict[str, TrainingConfig] = {
         bodies=225,
         pairs_of_bodies=110,
     ),
-    "cpu": TrainingConfig(purpose="two CPU cores for some hours", updates=6000, rate=1.5e-3, frozen=AS_IT_STARTS),
+    "gpu-walk": TrainingConfig(
+        purpose="propagation alone, 10 minutes on one large GPU",
+        goes_on=True,
+        updates=20_000,
+        minutes=10.0,
+        rollouts=32,
+        pairs=0,
+        together=8,
+        length=10,
+        rate=1.2e-3,
+        frozen=("encoder", *AS_IT_STARTS),
+        ema=0.998,
+        checkpoint_every=200,
+        validate_every=1000,
+        bodies=225,
+        pairs_of_bodies=110,
+        shares=WALK_SHARES,
+        engine=EngineConfig(past_end=0.3),
+    ),
+    "features": TrainingConfig(
+        purpose="all but the backbone, on two CPU cores in some hours",
+        updates=1500,
+        rollouts=6,
+        pairs=4,
+        length=6,
+        rate=1.5e-3,
+        backbone_rate=0.0,
+        frozen=AS_IT_STARTS,
+        bodies=225,
+        pairs_of_bodies=110,
+    ),
     "walk": TrainingConfig(
-        purpose="propagation alone, from weights given with --init; the features stay as they are",
+        purpose="propagation alone; the features stay as they are",
+        goes_on=True,
         updates=1700,
         rollouts=4,
         pairs=0,
         length=10,
         rate=1.2e-3,
         frozen=("encoder",),
-        shares=(("scan", 0.3), ("labelled", 0.2), ("synthetic", 0.5)),
+        bodies=225,
+        pairs_of_bodies=110,
+        shares=WALK_SHARES,
         engine=EngineConfig(past_end=0.3),
     ),
     "pairs": TrainingConfig(
-        purpose="the reverse process alone, from weights given with --init; all else stays as it is",
+        purpose="the reverse process alone; all else stays as it is",
+        goes_on=True,
         updates=1500,
         rollouts=0,
         pairs=8,
@@ -83,7 +122,8 @@ CONFIGS: dict[str, TrainingConfig] = {
         shares=(("scan", 0.2), ("labelled", 0.3), ("synthetic", 0.5)),
     ),
     "fold": TrainingConfig(
-        purpose="fine-tuning on unlabelled scans of one kind, from weights given with --init; the benchmark's models",
+        purpose="fine-tuning on unlabelled scans of one kind; the benchmark's models",
+        goes_on=True,
         updates=1500,
         rollouts=2,
         pairs=8,
@@ -112,10 +152,21 @@ CONFIGS: dict[str, TrainingConfig] = {
         max_size=96,
     ),
 }
+CONFIGS["quick-walk"] = replace(
+    CONFIGS["quick"], purpose="a rehearsal of the walks", goes_on=True, pairs=0, frozen=("encoder",)
+)
+
+# Several configurations in turn, each from the weights of the one before (``recipe.py``).
+RECIPES: dict[str, tuple[str, ...]] = {
+    "gpu": ("gpu-features", "gpu-walk"),
+    "cpu": ("features", "walk"),
+    "rehearsal": ("quick", "quick-walk"),
+}
 
 
 def named_config(name: str) -> TrainingConfig:
     """The configuration of this name. Raises InputError if there is none."""
     if name not in CONFIGS:
-        raise InputError(f"There is no training configuration '{name}'; choose one of {', '.join(CONFIGS)}.")
+        names = ", ".join([*RECIPES, *CONFIGS])
+        raise InputError(f"There is no training configuration '{name}'; choose one of {names}.")
     return CONFIGS[name]

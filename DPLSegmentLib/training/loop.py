@@ -24,7 +24,7 @@ from .rollouts import rollout_terms
 from .validation import Validation
 
 FIRST_TIMED, LAST_TIMED = 10, 40  # updates between which the speed is measured where the time is given
-_STARTING_FREE = ("updates", "minutes", "checkpoint_every", "validate_every", "purpose", "together")
+_STARTING_FREE = ("updates", "minutes", "checkpoint_every", "validate_every", "purpose", "together", "goes_on")
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
 COLUMNS = ("loss", *WEIGHTS, "norm", "rate", "synthetic", "real")
 

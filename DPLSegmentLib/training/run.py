@@ -42,12 +42,12 @@ class RunConfig:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def require_fresh(config: RunConfig) -> None:
+def require_fresh(output: Path, resume: bool) -> None:
     """Raise InputError if the output folder already holds something, unless the run is resumed."""
-    if config.output.exists() and not config.output.is_dir():
-        raise InputError(f"The output '{config.output}' is a file; give a folder.")
-    if not config.resume and config.output.is_dir() and any(config.output.iterdir()):
-        raise InputError(f"The output folder '{config.output}' is not empty; give another, or go on with --resume.")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"The output '{output}' is a file; give a folder.")
+    if not resume and output.is_dir() and any(output.iterdir()):
+        raise InputError(f"The output folder '{output}' is not empty; give another, or go on with --resume.")
 
 
 def train(config: RunConfig, processes: Processes, progress: Callable[[float, str], None] | None = None) -> list[Path]:

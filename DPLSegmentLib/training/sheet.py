@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m DPLSegmentLib.training.sheet", description=__doc__)
     parser.add_argument("--cache", type=Path, nargs="+", required=True, help="prepared caches")
     parser.add_argument("--output", type=Path, required=True, help="PNG file to write")
-    parser.add_argument("--config", default="cpu", help=f"whose episodes: {', '.join(CONFIGS)}")
+    parser.add_argument("--config", default="features", help=f"whose episodes: {', '.join(CONFIGS)}")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -21,9 +22,10 @@ from DPLSegmentLib import InputError, OneShotSegmenter
 from DPLSegmentLib.checkpoint import bundled_weights
 from DPLSegmentLib.cli import main
 from DPLSegmentLib.training.cache import DataConfig, prepare_cache
-from DPLSegmentLib.training.configs import CONFIGS
+from DPLSegmentLib.training.configs import CONFIGS, RECIPES
 from DPLSegmentLib.training.initial import initial_model
 from DPLSegmentLib.training.loop import learning_rate
+from DPLSegmentLib.training.recipe import shared_minutes
 
 QUICK = CONFIGS["quick"]
 FIRST = Path(bundled_weights()[1])
@@ -163,3 +165,51 @@ def test_every_configuration_warms_up_and_ends_low():
         rates = [learning_rate(config, update) for update in (0, config.warmup, config.updates - 1)]
         assert rates[0] < rates[1] == pytest.approx(config.rate) and rates[2] < rates[1], name
         assert {kind for kind, _ in config.shares} <= {"scan", "labelled", "synthetic"}
+
+
+def recipe_options(cache: Path, output: Path, *more: str) -> list[str]:
+    return [*options(cache, output, "--device", "cpu", "--updates", "2", *more), "--config", "rehearsal"]
+
+
+@pytest.fixture(scope="module")
+def cooked(cache, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "recipe"
+    assert main(recipe_options(cache, output, "--quiet")) == 0
+    return output
+
+
+def test_a_recipe_trains_its_stages_in_turn_each_from_the_weights_before(cooked):
+    first, second = cooked / "stage-1-quick", cooked / "stage-2-quick-walk"
+    states = [torch.load(folder / "checkpoint.pt", weights_only=True)["average"] for folder in (first, second)]
+    changed = {name.split(".")[0] for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+    assert {"decoder", "matcher"} <= changed and "encoder" not in changed
+    for name in ("weights.pt", "weights.pt.sha256"):
+        assert (cooked / name).read_bytes() == (second / name).read_bytes()
+    OneShotSegmenter.load(device="cpu", weights=cooked / "weights.pt")
+
+
+def test_a_recipe_stopped_between_two_stages_goes_on_to_the_same_weights(cooked, cache, tmp_path, capsys):
+    output = tmp_path / "stopped"
+    shutil.copytree(cooked / "stage-1-quick", output / "stage-1-quick")
+    (output / "stage-1-quick" / "weights.pt").unlink()
+    assert main(recipe_options(cache, output)) == 2
+    assert "go on with --resume" in capsys.readouterr().err
+    assert main(recipe_options(cache, output, "--resume")) == 0
+    said = capsys.readouterr().out
+    assert "Stage 1 of 2, quick" in said and "Stage 2 of 2, quick-walk" in said
+    assert (output / "weights.pt").read_bytes() == (cooked / "weights.pt").read_bytes()
+    assert curve(output / "stage-1-quick") == curve(cooked / "stage-1-quick")
+
+
+def test_the_time_of_a_recipe_is_shared_among_its_stages():
+    gpu, cpu = ([CONFIGS[name] for name in RECIPES[recipe]] for recipe in ("gpu", "cpu"))
+    assert sum(stage.minutes for stage in gpu) <= 25
+    assert shared_minutes(gpu, 46.0) == pytest.approx([26.0, 20.0])
+    assert shared_minutes(cpu, 60.0) == [30.0, 30.0]
+
+
+def test_every_recipe_begins_by_itself_and_prepares_one_cache():
+    for names in RECIPES.values():
+        chosen = [CONFIGS[name] for name in names]
+        assert [stage.goes_on for stage in chosen] == [False] + [True] * (len(chosen) - 1)
+        assert len({(s.bodies, s.pairs_of_bodies, s.grid, s.max_size) for s in chosen}) == 1
