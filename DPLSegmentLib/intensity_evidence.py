@@ -77,9 +77,19 @@ class IntensityEvidence:
         return self.table[self._bins(images)]
 
 
+def attached(mask: Tensor, core: Tensor) -> Tensor:
+    """What of boolean slices (N, H, W) hangs together, in-plane and at corners too, with some of ``core``."""
+    reached = mask & core
+    while True:
+        grown = (F.max_pool2d(reached[:, None].float(), 3, 1, 1)[:, 0] > 0) & mask
+        if torch.equal(grown, reached):
+            return reached
+        reached = grown
+
+
 @torch.inference_mode()
 def weigh_intensities(result: LabelResult, scan: EncodedScan, annotated: Collection[int]) -> LabelResult:
-    """A label's result with the intensities weighed in.
+    """A label's result with the intensities weighed in: borders move, but no new islands arise.
 
     Args:
         result: probabilities of the label on the slices of ``scan``.
@@ -101,12 +111,13 @@ def weigh_intensities(result: LabelResult, scan: EncodedScan, annotated: Collect
     evidence = IntensityEvidence.of(images[known], part[known], scan.pixel_mm)
     if evidence is None:
         return result
+    after = (torch.logit(part.clamp(1e-3, 1 - 1e-3)) + evidence(images)).sigmoid()
+    after = torch.where(part > OPEN, after, part)
+    mask = after > 0.5
+    after = torch.where(mask & ~attached(mask, part > 0.5), part, after).half()
     changed = dict(result.probability)
     for row, n in enumerate(places):
-        if n in annotated:
-            continue
-        before = part[row]
-        after = (torch.logit(before.clamp(1e-3, 1 - 1e-3)) + evidence(images[row])).sigmoid()
-        changed[n] = changed[n].clone()
-        changed[n][rows, columns] = torch.where(before > OPEN, after, before).half()
+        if n not in annotated:
+            changed[n] = changed[n].clone()
+            changed[n][rows, columns] = after[row]
     return replace(result, probability=changed)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import disc, seeded
 
-from DPLSegmentLib.intensity_evidence import _LIMIT, GAIN, OPEN, IntensityEvidence, weigh_intensities
+from DPLSegmentLib.intensity_evidence import _LIMIT, GAIN, OPEN, IntensityEvidence, attached, weigh_intensities
 from DPLSegmentLib.propagation import LabelResult
 from DPLSegmentLib.step import EncodedScan
 
@@ -73,6 +73,28 @@ def test_nothing_is_found_where_nothing_was_and_the_change_is_bounded():
         seen = (before > 0.05) & (before < 0.95)
         change = torch.logit(after[seen]) - torch.logit(before[seen].double())
         assert 0.5 < change.abs().max() < GAIN * _LIMIT + 0.05
+
+
+def test_no_islands_arise_where_the_organ_was_thought_possible_and_looks_alike():
+    """A second disc looks like the organ and was thought possible; what touches the organ may join it."""
+    result, looks = found(12.0), scan(0.5)
+    far, near = disc(SIDE, (52, 54), 5) > 0.5, disc(SIDE, (30, 49), 3) > 0.5
+    for n, part in result.probability.items():
+        part[far | near] = part[far | near].clamp(min=0.35)
+        looks.images[n][far | near] = 0.9
+    weighed = weigh_intensities(result, looks, ())
+    for n in result.probability:
+        assert (weighed.probability[n][far] <= 0.5).all()
+        assert (weighed.probability[n][near] > 0.5).any()
+
+
+def test_attached_parts_are_found_around_corners_and_at_their_corners():
+    mask = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 0, 1], [1, 0, 0, 1, 0], [1, 0, 0, 0, 0]]).bool()[None]
+    core = torch.zeros_like(mask)
+    core[0, 0, 0] = core[0, 3, 4] = True
+    expected = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()[None]
+    assert torch.equal(attached(mask, core), expected)
+    assert not attached(mask, torch.zeros_like(mask)).any()
 
 
 def test_units_of_intensity_do_not_matter():
