@@ -7,13 +7,14 @@ is weighed in once, at the end: within the walks, each slice would grow further 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .errors import stop_if
 from .propagation import LabelResult
 from .step import EncodedScan
 from .window import bounding_box
@@ -27,6 +28,8 @@ _LEAST = 0.003  # frequency below which nothing is concluded
 _LIMIT = 3.0
 _FEWEST = 8  # pixels
 _SAMPLES = 1_000_000
+_COUNTED = 48  # slices at most, evenly spread: cancelling has to take effect within a second
+_CHUNK = 16  # slices
 
 
 def _frequencies(bins: Tensor) -> Tensor:
@@ -88,12 +91,21 @@ def attached(mask: Tensor, core: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def weigh_intensities(result: LabelResult, scan: EncodedScan, annotated: Collection[int]) -> LabelResult:
+def weigh_intensities(
+    result: LabelResult,
+    scan: EncodedScan,
+    annotated: Collection[int],
+    should_cancel: Callable[[], bool] | None = None,
+) -> LabelResult:
     """A label's result with the intensities weighed in: borders move, but no new islands arise.
 
     Args:
         result: probabilities of the label on the slices of ``scan``.
         annotated: slices that were annotated with the label; what is known there stays, and tells what counts.
+        should_cancel: asked every few slices.
+
+    Raises:
+        Cancelled: ``should_cancel()`` returned true.
     """
     places = sorted(result.probability)
     if not places:
@@ -106,18 +118,23 @@ def weigh_intensities(result: LabelResult, scan: EncodedScan, annotated: Collect
     margin = round(REACH_MM / scan.pixel_mm) + 1
     rows = slice(max(0, box[0] - margin), box[2] + margin)
     columns = slice(max(0, box[1] - margin), box[3] + margin)
-    known = [row for row, n in enumerate(places) if n in annotated] or slice(None)
+    known = [row for row, n in enumerate(places) if n in annotated] or list(range(len(places)))
+    known = known[:: -(-len(known) // _COUNTED)]
     images, part = scan.images[:, rows, columns][places], stack[:, rows, columns].float()
     evidence = IntensityEvidence.of(images[known], part[known], scan.pixel_mm)
     if evidence is None:
         return result
-    after = (torch.logit(part.clamp(1e-3, 1 - 1e-3)) + evidence(images)).sigmoid()
-    after = torch.where(part > OPEN, after, part)
-    mask = after > 0.5
-    after = torch.where(mask & ~attached(mask, part > 0.5), part, after).half()
     changed = dict(result.probability)
-    for row, n in enumerate(places):
-        if n not in annotated:
-            changed[n] = changed[n].clone()
-            changed[n][rows, columns] = after[row]
+    for first in range(0, len(places), _CHUNK):
+        stop_if(should_cancel)
+        some = slice(first, first + _CHUNK)
+        before = part[some]
+        after = (torch.logit(before.clamp(1e-3, 1 - 1e-3)) + evidence(images[some])).sigmoid()
+        after = torch.where(before > OPEN, after, before)
+        mask = after > 0.5
+        after = torch.where(mask & ~attached(mask, before > 0.5), before, after).half()
+        for n, values in zip(places[some], after, strict=True):
+            if n not in annotated:
+                changed[n] = changed[n].clone()
+                changed[n][rows, columns] = values
     return replace(result, probability=changed)

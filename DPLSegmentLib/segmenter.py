@@ -231,7 +231,10 @@ class OneShotSegmenter:
             part = progress.part(0.4, 0.95)
             results, maps = self._other_scan(support, prototypes, target, known, part, should_cancel)
         drawn = support.masks if query is None else {}
-        results = {n: weigh_intensities(part, target.encoded, drawn.get(n, ())) for n, part in results.items()}
+        results = {
+            label: weigh_intensities(found, target.encoded, drawn.get(label, ()), should_cancel)
+            for label, found in results.items()
+        }
         matched = time.perf_counter()
         own = annotation if query is None else None
         restored = restore(target, results, maps, support.overlaps, own, should_cancel=should_cancel)

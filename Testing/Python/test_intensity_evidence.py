@@ -6,6 +6,8 @@ import pytest
 import torch
 from helpers import disc, seeded
 
+import DPLSegmentLib.intensity_evidence as module
+from DPLSegmentLib.errors import Cancelled
 from DPLSegmentLib.intensity_evidence import _LIMIT, GAIN, OPEN, IntensityEvidence, attached, weigh_intensities
 from DPLSegmentLib.propagation import LabelResult
 from DPLSegmentLib.step import EncodedScan
@@ -125,3 +127,18 @@ def test_the_result_that_was_given_is_left_alone():
     before = {n: part.clone() for n, part in result.probability.items()}
     weigh_intensities(result, scan(0.5), ())
     assert all(torch.equal(result.probability[n], part) for n, part in before.items())
+
+
+def test_cancelling_is_asked_for_every_few_slices(monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", 2)
+    asked = []
+    with pytest.raises(Cancelled):
+        weigh_intensities(found(12.0), scan(0.5), (), lambda: asked.append(1) or len(asked) == 2)
+    assert len(asked) == 2
+
+
+def test_how_many_slices_are_weighed_at_once_changes_nothing(monkeypatch):
+    together = weigh_intensities(found(12.0), scan(0.5), ())
+    monkeypatch.setattr(module, "_CHUNK", 2)
+    few = weigh_intensities(found(12.0), scan(0.5), ())
+    assert all(torch.equal(part, few.probability[n]) for n, part in together.probability.items())
