@@ -32,6 +32,10 @@ _COUNTED = 48  # slices at most, evenly spread: cancelling has to take effect wi
 _CHUNK = 16  # slices
 
 
+def _bins(values: Tensor, low: float, width: float) -> Tensor:
+    return ((values - low) / width * (_BINS - 1)).clamp(0, _BINS - 1).long()
+
+
 def _frequencies(bins: Tensor) -> Tensor:
     """Smoothed shares (_BINS,) of whole numbers 0 .. _BINS - 1."""
     counts = torch.bincount(bins, minlength=_BINS).float()
@@ -66,18 +70,15 @@ class IntensityEvidence:
             return None
         both = torch.cat([inside, around])
         low, high = torch.quantile(both[:: len(both) // _SAMPLES + 1], torch.tensor([0.005, 0.995]).to(both)).tolist()
-        evidence = cls(low, max(high - low, 1e-4), torch.zeros(_BINS))
-        one, other = (_frequencies(evidence._bins(values)) for values in (inside, around))
+        width = max(high - low, 1e-4)
+        one, other = (_frequencies(_bins(values, low, width)) for values in (inside, around))
         differ = 0.5 * (one - other).abs().sum()
         ratio = ((one + _LEAST) / (other + _LEAST)).log().clamp(-_LIMIT, _LIMIT)
-        return replace(evidence, table=GAIN * differ.square() * ratio)
-
-    def _bins(self, values: Tensor) -> Tensor:
-        return ((values - self.low) / self.width * (_BINS - 1)).clamp(0, _BINS - 1).long()
+        return cls(low, width, GAIN * differ.square() * ratio)
 
     def __call__(self, images: Tensor) -> Tensor:
         """The logits of intensities, of the same shape."""
-        return self.table[self._bins(images)]
+        return self.table[_bins(images, self.low, self.width)]
 
 
 def attached(mask: Tensor, core: Tensor) -> Tensor:

@@ -7,30 +7,29 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from DPLSegmentModule import Messages
 from DPLSegmentModule.BackgroundRun import BackgroundRun
 from DPLSegmentModule.Dependencies import TorchDependency
-from DPLSegmentModule.PreparedRun import PreparedRun, WatchedQuery
+from DPLSegmentModule.LibraryLoader import libraryLoader
+from DPLSegmentModule.PreparedRun import PreparedRun
 from DPLSegmentModule.ResultHistory import ResultHistory
-from DPLSegmentModule.ResultWriter import AppliedResult, readStyles
+from DPLSegmentModule.ResultWriter import AppliedResult
 from DPLSegmentModule.RunCompletion import writeResults
 from DPLSegmentModule.RunErrors import sentenceFor
 from DPLSegmentModule.RunInputs import RunInputs
 from DPLSegmentModule.RunMemory import checkMemory
-from DPLSegmentModule.SegmentationJob import JobOutcome, QueryItem, RunOptions, SegmentationJob, runJob
+from DPLSegmentModule.SceneClosing import forgetOnSceneClose
+from DPLSegmentModule.SegmentationJob import JobOutcome, RunOptions, runJob
 from DPLSegmentModule.SegmentationWorker import SegmentationWorker
 from DPLSegmentModule.SegmenterStore import SegmenterStore
-from DPLSegmentModule.SupportReader import SupportSummary, readSupport
+from DPLSegmentModule.SupportReader import SupportSummary
 from DPLSegmentModule.SupportSummaryCache import SupportSummaryCache
 from DPLSegmentModule.UncertaintyDisplay import UncertaintyDisplay
-from DPLSegmentModule.VolumeReader import volumeFromNode
 
 
 class DPLSegmentLogic(ScriptedLoadableModuleLogic):
@@ -51,7 +50,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         """
         ScriptedLoadableModuleLogic.__init__(self)
         self.dependencies = dependencies if dependencies is not None else TorchDependency()
-        self._loadSegmenter = segmenterFactory if segmenterFactory is not None else _libraryLoader(self.dependencies)
+        self._loadSegmenter = segmenterFactory if segmenterFactory is not None else libraryLoader(self.dependencies)
         self._segmenters = SegmenterStore(self._loadSegmenter)
         self._summaries = SupportSummaryCache()
         self._history = ResultHistory()
@@ -60,7 +59,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         self._isSegmenting = False
         # Called when there is more, or less, to undo; set by the panel.
         self.onHistoryChanged: Callable[[], None] | None = None
-        _forgetOnSceneClose(self)
+        forgetOnSceneClose(self)
 
     def segment(
         self,
@@ -189,18 +188,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         support = inputs.supportVolumeNode
         summary = self.supportSummary(support, supportSegmentationNode, segmentIDs)
         checkMemory(support, queries, len(summary.segments), uncertainty)
-        data = readSupport(support, supportSegmentationNode, segmentIDs)
-        items = [
-            QueryItem(node.GetID(), node.GetName(), None if node is support else volumeFromNode(node))
-            for node in queries
-        ]
-        return PreparedRun(
-            SegmentationJob(data, items, options),
-            readStyles(supportSegmentationNode, data.segmentIDs),
-            [WatchedQuery.of(node) for node in queries],
-            outputSegmentationNode,
-            outputUncertaintyNode,
-        )
+        return PreparedRun.of(inputs)
 
     def startBackgroundRun(
         self,
@@ -275,16 +263,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
 
     def supportText(self, supportVolumeNode: Any, supportSegmentationNode: Any) -> str:
         """One line about the annotation: what was found, or what is missing."""
-        from DPLSegmentLib.errors import InputError
-
-        if supportVolumeNode is None:
-            return Messages.NO_SUPPORT_VOLUME
-        if supportSegmentationNode is None:
-            return Messages.NO_SUPPORT_SEGMENTATION
-        try:
-            return self._summaries.get(supportVolumeNode, supportSegmentationNode).text
-        except InputError as error:
-            return str(error)
+        return self._summaries.text(supportVolumeNode, supportSegmentationNode)
 
     def forget(self) -> None:
         """Let go of the network, the encoded scans and everything else that belongs to the scene."""
@@ -342,30 +321,3 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         if self.onHistoryChanged is not None:
             self.onHistoryChanged()
         return applied
-
-
-def _libraryLoader(dependencies: TorchDependency) -> Callable[[RunOptions], Any]:
-    """Loads networks; for the thread of a run, which must not keep the logic and its nodes alive."""
-
-    def load(options: RunOptions) -> Any:
-        dependencies.load()
-        from DPLSegmentLib.segmenter import OneShotSegmenter
-
-        return OneShotSegmenter.load(
-            device=options.device, weights=options.weightsPath, seed=options.seed, variants=options.variants
-        )
-
-    return load
-
-
-def _forgetOnSceneClose(logic: DPLSegmentLogic) -> None:
-    """The scene outlives the logic (reloading the module makes a new one); neither keeps anything of the other."""
-    scene, reference = slicer.mrmlScene, weakref.ref(logic)
-
-    def onSceneClosing(caller: Any, event: Any) -> None:
-        existing = reference()
-        if existing is not None:
-            existing.forget()
-
-    tag = scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, onSceneClosing)
-    weakref.finalize(logic, scene.RemoveObserver, tag).atexit = False  # then the scene may be gone already

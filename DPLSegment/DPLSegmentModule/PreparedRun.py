@@ -9,9 +9,11 @@ import numpy as np
 import slicer
 
 from DPLSegmentModule import Messages
-from DPLSegmentModule.ResultWriter import SegmentStyle
-from DPLSegmentModule.SegmentationJob import SegmentationJob
-from DPLSegmentModule.VolumeReader import ijkToWorldMatrix
+from DPLSegmentModule.ResultWriter import SegmentStyle, readStyles
+from DPLSegmentModule.RunInputs import RunInputs
+from DPLSegmentModule.SegmentationJob import QueryItem, SegmentationJob
+from DPLSegmentModule.SupportReader import readSupport
+from DPLSegmentModule.VolumeReader import ijkToWorldMatrix, volumeFromNode
 
 
 @dataclass
@@ -65,7 +67,7 @@ def _voxelVolumeOf(volumeNode: Any) -> float:
 
 @dataclass
 class PreparedRun:
-    """Made by ``DPLSegmentLogic.prepareJob`` on the main thread.
+    """Made on the main thread.
 
     ``job`` holds copied arrays only; ``styles`` (by label) are those of the annotation at that time; ``queries`` are in
     the order of the job's.
@@ -76,3 +78,24 @@ class PreparedRun:
     queries: list[WatchedQuery]
     outputSegmentationNode: Any = None
     outputUncertaintyNode: Any = None
+
+    @classmethod
+    def of(cls, inputs: RunInputs) -> PreparedRun:
+        """Copy what the run needs out of the scene; the inputs have been checked.
+
+        Raises:
+            InputError: scans or an annotation that cannot be used.
+        """
+        support, segmentation = inputs.supportVolumeNode, inputs.supportSegmentationNode
+        data = readSupport(support, segmentation, inputs.segmentIDs)
+        items = [
+            QueryItem(node.GetID(), node.GetName(), None if node is support else volumeFromNode(node))
+            for node in inputs.queryVolumeNodes
+        ]
+        return cls(
+            SegmentationJob(data, items, inputs.options),
+            readStyles(segmentation, data.segmentIDs),
+            [WatchedQuery.of(node) for node in inputs.queryVolumeNodes],
+            inputs.outputSegmentationNode,
+            inputs.outputUncertaintyNode,
+        )

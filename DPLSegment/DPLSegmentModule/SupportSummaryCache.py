@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 import vtk
 
+from DPLSegmentModule import Messages
 from DPLSegmentModule.SupportReader import SupportSummary, summarizeSupport
 
 
@@ -37,6 +38,19 @@ class SupportSummaryCache:
         if self._summary is None:
             raise InputError(self._problem)
         return self._summary
+
+    def text(self, volumeNode: Any, segmentationNode: Any) -> str:
+        """One line about the annotation: what was found, or what is missing."""
+        from DPLSegmentLib.errors import InputError
+
+        if volumeNode is None:
+            return Messages.NO_SUPPORT_VOLUME
+        if segmentationNode is None:
+            return Messages.NO_SUPPORT_SEGMENTATION
+        try:
+            return self.get(volumeNode, segmentationNode).text
+        except InputError as error:
+            return str(error)
 
     def clear(self) -> None:
         """Forget the summary."""

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,19 +50,17 @@ def train(arguments: argparse.Namespace) -> None:
     from ..training.processes import start_processes
     from ..training.recipe import train_recipe
     from ..training.run import require_fresh
-    from ..training.run import train as train_once
 
     runs = _runs(arguments)
     require_fresh(arguments.output, arguments.resume)
-    run = partial(train_recipe, runs, arguments.output) if len(runs) > 1 else partial(train_once, runs[0])
     processes = start_processes(arguments.device)
     try:
         processes.wait()
         if not processes.first or arguments.quiet:
-            written = run(processes)
+            written = train_recipe(runs, arguments.output, processes)
         else:
             with closing(ProgressDisplay(sys.stderr)) as display:
-                written = run(processes, display)
+                written = train_recipe(runs, arguments.output, processes, display)
         if not arguments.quiet:
             for path in written:
                 print(f"Wrote {path}")
@@ -77,27 +74,26 @@ def train(arguments: argparse.Namespace) -> None:
 
 def _runs(arguments: argparse.Namespace) -> list[RunConfig]:
     """The runs to make: the stages of a recipe, or the one run of a configuration."""
-    from ..training.configs import RECIPES, named_config
+    from ..training.configs import named_config, stages_of
     from ..training.loop import CHECKPOINT
     from ..training.recipe import shared_minutes, stage_folders
     from ..training.run import CACHE_FOLDER
 
     output: Path = arguments.output
-    names = RECIPES.get(arguments.config, (arguments.config,))
-    if arguments.config not in RECIPES:
-        return [_run(arguments, arguments.config, output, arguments.init, arguments.cache, arguments.minutes)]
+    names = stages_of(arguments.config)
     minutes = [None] * len(names)
     if arguments.minutes is not None:
         minutes = shared_minutes([named_config(name) for name in names], arguments.minutes)
+    cache = arguments.cache or output / CACHE_FOLDER
     runs: list[RunConfig] = []
     for name, folder, part in zip(names, stage_folders(output, names), minutes, strict=True):
         init = runs[-1].output / CHECKPOINT if runs else arguments.init
-        runs.append(_run(arguments, name, folder, init, arguments.cache or output / CACHE_FOLDER, part))
+        runs.append(_run(arguments, name, folder, init, cache, part))
     return runs
 
 
 def _run(
-    arguments: argparse.Namespace, name: str, output: Path, init: Path | None, cache: Path | None, minutes: float | None
+    arguments: argparse.Namespace, name: str, output: Path, init: Path | None, cache: Path, minutes: float | None
 ) -> RunConfig:
     from ..training.cache import data_config
     from ..training.configs import named_config

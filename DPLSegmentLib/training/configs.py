@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import InputError
 from .episodes import EngineConfig
@@ -10,8 +12,6 @@ from .episodes import EngineConfig
 # Taught by pairs of generated bodies, the decoder for another patient finds less in real ones than the fixed blend that
 # it starts from; pairs of one scan teach it nothing about other patients.
 AS_IT_STARTS = ("cross_decoder",)
-
-WALK_SHARES = (("scan", 0.3), ("labelled", 0.2), ("synthetic", 0.5))
 
 Grid = tuple[tuple[int, int, int], tuple[float, float, float]]  # shape, and spacing in mm, (slice, row, column)
 
@@ -48,69 +48,70 @@ class TrainingConfig:
     seed: int = 0
 
 
+FEATURES = TrainingConfig(
+    purpose="all but the backbone, on two CPU cores in some hours",
+    updates=1500,
+    length=6,
+    rate=1.5e-3,
+    backbone_rate=0.0,
+    frozen=AS_IT_STARTS,
+    bodies=225,
+    pairs_of_bodies=110,
+)
+WALK = TrainingConfig(
+    purpose="propagation alone; the features stay as they are",
+    goes_on=True,
+    updates=1700,
+    rollouts=4,
+    pairs=0,
+    length=10,
+    rate=1.2e-3,
+    frozen=("encoder", *AS_IT_STARTS),
+    bodies=225,
+    pairs_of_bodies=110,
+    shares=(("scan", 0.3), ("labelled", 0.2), ("synthetic", 0.5)),
+    engine=EngineConfig(past_end=0.3),
+)
+QUICK = TrainingConfig(
+    purpose="a rehearsal of about a minute: everything happens, nothing is learned",
+    updates=6,
+    rollouts=2,
+    pairs=1,
+    length=3,
+    warmup=2,
+    checkpoint_every=2,
+    validate_every=3,
+    validation_bodies=1,
+    validation_grid=((10, 64, 64), (14.0, 6.0, 6.0)),
+    bodies=3,
+    pairs_of_bodies=2,
+    grid=((14, 72, 72), (7.0, 5.0, 5.0)),
+    max_size=96,
+)
+ON_GPU: dict[str, Any] = {
+    "updates": 20_000,
+    "together": 8,
+    "ema": 0.998,
+    "checkpoint_every": 200,
+    "validate_every": 1000,
+}
+
 CONFIGS: dict[str, TrainingConfig] = {
-    "gpu-features": TrainingConfig(
+    "gpu-features": replace(
+        FEATURES,
         purpose="all but the backbone, 13 minutes on one large GPU, preparation of the cache not counted",
-        updates=20_000,
         minutes=13.0,
         rollouts=24,
         pairs=16,
-        together=8,
-        length=6,
-        backbone_rate=0.0,
-        frozen=AS_IT_STARTS,
-        ema=0.998,
+        rate=2e-3,
         warmup=100,
-        checkpoint_every=200,
-        validate_every=1000,
-        bodies=225,
-        pairs_of_bodies=110,
+        **ON_GPU,
     ),
-    "gpu-walk": TrainingConfig(
-        purpose="propagation alone, 10 minutes on one large GPU",
-        goes_on=True,
-        updates=20_000,
-        minutes=10.0,
-        rollouts=32,
-        pairs=0,
-        together=8,
-        length=10,
-        rate=1.2e-3,
-        frozen=("encoder", *AS_IT_STARTS),
-        ema=0.998,
-        checkpoint_every=200,
-        validate_every=1000,
-        bodies=225,
-        pairs_of_bodies=110,
-        shares=WALK_SHARES,
-        engine=EngineConfig(past_end=0.3),
+    "gpu-walk": replace(
+        WALK, purpose="propagation alone, 10 minutes on one large GPU", minutes=10.0, rollouts=32, **ON_GPU
     ),
-    "features": TrainingConfig(
-        purpose="all but the backbone, on two CPU cores in some hours",
-        updates=1500,
-        rollouts=6,
-        pairs=4,
-        length=6,
-        rate=1.5e-3,
-        backbone_rate=0.0,
-        frozen=AS_IT_STARTS,
-        bodies=225,
-        pairs_of_bodies=110,
-    ),
-    "walk": TrainingConfig(
-        purpose="propagation alone; the features stay as they are",
-        goes_on=True,
-        updates=1700,
-        rollouts=4,
-        pairs=0,
-        length=10,
-        rate=1.2e-3,
-        frozen=("encoder",),
-        bodies=225,
-        pairs_of_bodies=110,
-        shares=WALK_SHARES,
-        engine=EngineConfig(past_end=0.3),
-    ),
+    "features": FEATURES,
+    "walk": WALK,
     "pairs": TrainingConfig(
         purpose="the reverse process alone; all else stays as it is",
         goes_on=True,
@@ -135,26 +136,9 @@ CONFIGS: dict[str, TrainingConfig] = {
         shares=(("scan", 0.7), ("synthetic", 0.3)),
         engine=EngineConfig(far=0.6, partial=0.2),
     ),
-    "quick": TrainingConfig(
-        purpose="a rehearsal of about a minute: everything happens, nothing is learned",
-        updates=6,
-        rollouts=2,
-        pairs=1,
-        length=3,
-        warmup=2,
-        checkpoint_every=2,
-        validate_every=3,
-        validation_bodies=1,
-        validation_grid=((10, 64, 64), (14.0, 6.0, 6.0)),
-        bodies=3,
-        pairs_of_bodies=2,
-        grid=((14, 72, 72), (7.0, 5.0, 5.0)),
-        max_size=96,
-    ),
+    "quick": QUICK,
+    "quick-walk": replace(QUICK, purpose="a rehearsal of the walks", goes_on=True, pairs=0, frozen=("encoder",)),
 }
-CONFIGS["quick-walk"] = replace(
-    CONFIGS["quick"], purpose="a rehearsal of the walks", goes_on=True, pairs=0, frozen=("encoder",)
-)
 
 # Several configurations in turn, each from the weights of the one before (``recipe.py``).
 RECIPES: dict[str, tuple[str, ...]] = {
@@ -164,9 +148,23 @@ RECIPES: dict[str, tuple[str, ...]] = {
 }
 
 
+def stages_of(name: str) -> tuple[str, ...]:
+    """The configurations that ``train --config NAME`` runs in turn: those of a recipe, or the one of this name.
+
+    Raises InputError if there is neither.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    _require(name, [*RECIPES, *CONFIGS])
+    return (name,)
+
+
 def named_config(name: str) -> TrainingConfig:
     """The configuration of this name. Raises InputError if there is none."""
-    if name not in CONFIGS:
-        names = ", ".join([*RECIPES, *CONFIGS])
-        raise InputError(f"There is no training configuration '{name}'; choose one of {names}.")
+    _require(name, CONFIGS)
     return CONFIGS[name]
+
+
+def _require(name: str, choices: Collection[str]) -> None:
+    if name not in choices:
+        raise InputError(f"There is no training configuration '{name}'; choose one of {', '.join(choices)}.")

@@ -16,7 +16,9 @@ from .run import RunConfig, train
 
 
 def stage_folders(output: Path, names: Sequence[str]) -> list[Path]:
-    """Where the stages of a recipe leave their runs."""
+    """Where the stages of a recipe leave their runs; a single one in the output folder itself."""
+    if len(names) == 1:
+        return [output]
     return [output / f"stage-{number}-{name}" for number, name in enumerate(names, start=1)]
 
 
@@ -31,7 +33,8 @@ def shared_minutes(stages: Sequence[TrainingConfig], minutes: float) -> list[flo
 def train_recipe(
     runs: Sequence[RunConfig], output: Path, processes: Processes, progress: Callable[[float, str], None] | None = None
 ) -> list[Path]:
-    """Train the stages in turn; returns the weights files of the last one, copied to ``output`` (in the first process).
+    """Train one or several stages in turn; returns the weights files of the last one, in ``output`` (in the first
+    process).
 
     A recipe that goes on finds its finished stages done: they have no update left.
 
@@ -39,12 +42,11 @@ def train_recipe(
     """
     last: list[Path] = []
     for number, run in enumerate(runs, start=1):
-        if processes.first and not run.quiet:
+        if len(runs) > 1 and processes.first and not run.quiet:
             print(f"Stage {number} of {len(runs)}, {run.name}: {run.training.purpose}", flush=True)
         last = train(run, processes, progress)
-    written = []
-    for path in last:
-        for part in (path, path.with_name(f"{path.name}.sha256")):
-            shutil.copyfile(part, output / part.name)
-        written.append(output / path.name)
-    return written
+    if len(runs) > 1:
+        for path in last:
+            for part in (path, path.with_name(f"{path.name}.sha256")):
+                shutil.copyfile(part, output / part.name)
+    return [output / path.name for path in last]

@@ -33,7 +33,7 @@ class RunConfig:
     training: TrainingConfig
     data: DataConfig
     output: Path
-    cache: Path | None = None  # where to prepare the cache; inside of the output if None
+    cache: Path
     init: Path | None = None
     resume: bool = False
     validation: Path | None = None
@@ -59,7 +59,7 @@ def train(config: RunConfig, processes: Processes, progress: Callable[[float, st
         config.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.training.seed)
     model = initial_model(config.init)
-    cache = config.cache or config.output / CACHE_FOLDER
+    cache = config.cache
     if processes.first:
         prepare_cache(config.data, cache, progress)
     processes.wait()

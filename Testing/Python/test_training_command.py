@@ -22,7 +22,7 @@ from DPLSegmentLib import InputError, OneShotSegmenter
 from DPLSegmentLib.checkpoint import bundled_weights
 from DPLSegmentLib.cli import main
 from DPLSegmentLib.training.cache import DataConfig, prepare_cache
-from DPLSegmentLib.training.configs import CONFIGS, RECIPES
+from DPLSegmentLib.training.configs import CONFIGS, RECIPES, named_config, stages_of
 from DPLSegmentLib.training.initial import initial_model
 from DPLSegmentLib.training.loop import learning_rate
 from DPLSegmentLib.training.recipe import shared_minutes
@@ -206,6 +206,14 @@ def test_the_time_of_a_recipe_is_shared_among_its_stages():
     assert sum(stage.minutes for stage in gpu) <= 25
     assert shared_minutes(gpu, 46.0) == pytest.approx([26.0, 20.0])
     assert shared_minutes(cpu, 60.0) == [30.0, 30.0]
+
+
+def test_a_recipe_is_no_configuration_of_its_own():
+    assert stages_of("cpu") == ("features", "walk") and stages_of("walk") == ("walk",)
+    with pytest.raises(InputError, match="'cpu'; choose one of gpu-features, gpu-walk, features"):
+        named_config("cpu")
+    with pytest.raises(InputError, match="'huge'; choose one of gpu, cpu, rehearsal, gpu-features"):
+        stages_of("huge")
 
 
 def test_every_recipe_begins_by_itself_and_prepares_one_cache():

@@ -41,3 +41,19 @@ def rendering():
 def module(host, scene):
     """The module DPLSegment, loaded as Slicer loads it; its widget is made by ``module.enter()``."""
     return host.loadModule(Path(__file__).parents[2] / "DPLSegment" / "DPLSegment.py")
+
+
+@pytest.fixture
+def panel(module, host):
+    """The entered module's widget with its main window."""
+    widget = module.enter()
+    host.mainWindow(module.widgetRepresentation())
+    return widget
+
+
+@pytest.fixture
+def ready(panel, host):
+    """The panel with a small annotated scan, and a segmenter that waits."""
+    from widget_scene import readyPanel
+
+    return readyPanel(panel, host)

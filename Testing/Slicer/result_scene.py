@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from scene_objects import addSegmentation, box
+import numpy as np
+from scene_objects import addSegmentation, box, matrix, rotation, shift
+
+SHAPE = (8, 20, 24)
+PLAIN = matrix((2.0, 2.0, 5.0), (30.0, 20.0, -10.0))
+OBLIQUE = matrix((0.7, 0.8, 3.0), (12.0, -34.0, 56.0), rotate=((1, 2, 3), 25))
+LEFT_HANDED = PLAIN @ np.diag([1.0, 1.0, -1.0, 1.0])
+LIVER = box(SHAPE, (1, 7), (4, 12), (5, 15)) & ~box(SHAPE, (3, 4), (5, 8), (6, 9))
+KIDNEY = box(SHAPE, (2, 7), (13, 18), (16, 20))
+TUMOUR = box(SHAPE, (3, 5), (8, 14), (12, 18))  # overlaps both
+NOTHING = np.zeros(SHAPE, bool)
+MOVED = rotation((2, -1, 1), 40) @ shift(11, -7, 5)
 
 
 def resultFor(volume, masks, uncertainty=None):
@@ -32,11 +43,10 @@ def stylesOf(*segmentIDs):
 
 def userSegmentation(volume, collapse=True):
     """Segments of the user's: one that the run will replace, and two more; all in one shared label map."""
-    shape = volume.GetImageData().GetDimensions()[::-1]
     masks = {
-        "mine": box(shape, (2, 6), (2, 6), (16, 22)),
-        "a": box(shape, (0, 8), (8, 10), (8, 10)),
-        "other": box(shape, (1, 3), (14, 19), (2, 9)),
+        "mine": box(SHAPE, (2, 6), (2, 6), (16, 22)),
+        "a": box(SHAPE, (0, 8), (8, 10), (8, 10)),
+        "other": box(SHAPE, (1, 3), (14, 19), (2, 9)),
     }
     node = addSegmentation(volume, masks, "user's")
     if collapse:

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from scene_objects import box, matrix
+
+SHAPE = (8, 20, 24)
+PLAIN = matrix((2.0, 2.0, 5.0), (30.0, 20.0, -10.0))
+# Without a corner, so that a mirrored one is another shape.
+LIVER = box(SHAPE, (3, 4), (4, 12), (5, 15)) & ~box(SHAPE, (3, 4), (4, 7), (5, 9))
+KIDNEY = box(SHAPE, (6, 7), (10, 15), (14, 20))
 
 
 def masksOf(volume, segmentation, **inputs):

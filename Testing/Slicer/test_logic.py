@@ -6,7 +6,6 @@ import gc
 import threading
 import time
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,16 +23,14 @@ from logic_scene import (
     oneSlice,
     quick,
 )
-from scene_objects import addNonLinearTransform
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from scene_objects import addNonLinearTransform, importable
 
 
 @pytest.fixture(autouse=True)
 def imports(host, monkeypatch):
     """The module's parts exist only once the host has been started."""
     global slicer, vtk, Messages, DPLSegmentLogic, InputError
-    monkeypatch.syspath_prepend(str(CHECKOUT / "DPLSegment"))
+    importable(monkeypatch)
     import slicer
     import vtk
 

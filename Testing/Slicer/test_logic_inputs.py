@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from logic_scene import (
@@ -14,21 +12,19 @@ from logic_scene import (
     contents,
     quick,
 )
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from scene_objects import importable
 
 
 @pytest.fixture(autouse=True)
 def imports(host, monkeypatch):
     """The module's parts exist only once the host has been started."""
-    global slicer, vtk, Messages, DPLSegmentLogic, InputError
-    monkeypatch.syspath_prepend(str(CHECKOUT / "DPLSegment"))
+    global slicer, vtk, Messages, InputError
+    importable(monkeypatch)
     import slicer
     import vtk
 
     from DPLSegmentLib.errors import InputError
     from DPLSegmentModule import Messages
-    from DPLSegmentModule.DPLSegmentLogic import DPLSegmentLogic
 
 
 @pytest.fixture

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from result_scene import resultFor, stylesOf, userSegmentation
+from result_scene import (
+    KIDNEY,
+    LEFT_HANDED,
+    LIVER,
+    MOVED,
+    NOTHING,
+    OBLIQUE,
+    PLAIN,
+    SHAPE,
+    TUMOUR,
+    resultFor,
+    stylesOf,
+    userSegmentation,
+)
 from scene_objects import (
     addNonLinearTransform,
     addSegmentation,
     addTransform,
     addVolume,
-    box,
     exported,
     importable,
     matrix,
     nodeIDs,
     noise,
-    rotation,
     shift,
     worldPoints,
 )
 
-SHAPE = (8, 20, 24)
-PLAIN = matrix((2.0, 2.0, 5.0), (30.0, 20.0, -10.0))
-OBLIQUE = matrix((0.7, 0.8, 3.0), (12.0, -34.0, 56.0), rotate=((1, 2, 3), 25))
-LEFT_HANDED = PLAIN @ np.diag([1.0, 1.0, -1.0, 1.0])
-LIVER = box(SHAPE, (1, 7), (4, 12), (5, 15)) & ~box(SHAPE, (3, 4), (5, 8), (6, 9))
-KIDNEY = box(SHAPE, (2, 7), (13, 18), (16, 20))
-TUMOUR = box(SHAPE, (3, 5), (8, 14), (12, 18))  # overlaps both
-NOTHING = np.zeros(SHAPE, bool)
-MOVED = rotation((2, -1, 1), 40) @ shift(11, -7, 5)
-
 
 @pytest.fixture(autouse=True)
 def imports(scene, monkeypatch):
-    global InputError, QueryItem, QueryResult, applyResults, readStyles, SegmentStyle
+    global InputError, QueryItem, QueryResult, applyResults, SegmentStyle
     importable(monkeypatch)
     from DPLSegmentLib.errors import InputError
-    from DPLSegmentModule.ResultWriter import SegmentStyle, applyResults, readStyles
+    from DPLSegmentModule.ResultWriter import SegmentStyle, applyResults
     from DPLSegmentModule.SegmentationJob import QueryItem, QueryResult
 
 

@@ -18,21 +18,12 @@ from scene_objects import (
     rotation,
     shift,
 )
-from support_reading import masksOf, refusal
-
-SHAPE = (8, 20, 24)
-PLAIN = matrix((2.0, 2.0, 5.0), (30.0, 20.0, -10.0))
-# Without a corner, so that a mirrored one is another shape.
-LIVER = box(SHAPE, (3, 4), (4, 12), (5, 15)) & ~box(SHAPE, (3, 4), (4, 7), (5, 9))
-KIDNEY = box(SHAPE, (6, 7), (10, 15), (14, 20))
+from support_reading import KIDNEY, LIVER, PLAIN, SHAPE, masksOf, refusal
 
 
 @pytest.fixture(autouse=True)
 def imports(scene, monkeypatch):
-    global InputError, readSupport, summarizeSupport, usableSegmentIDs
     importable(monkeypatch)
-    from DPLSegmentLib.errors import InputError
-    from DPLSegmentModule.SupportReader import readSupport, summarizeSupport, usableSegmentIDs
 
 
 # Transforms

@@ -18,23 +18,8 @@ from widget_scene import (
     dice,
     maskOf,
     nodeIDs,
-    readyPanel,
     waitForEnd,
 )
-
-
-@pytest.fixture
-def panel(module, host):
-    """The entered module's widget with its main window."""
-    widget = module.enter()
-    host.mainWindow(module.widgetRepresentation())
-    return widget
-
-
-@pytest.fixture
-def ready(panel, host):
-    return readyPanel(panel, host)
-
 
 # From painting to the result
 

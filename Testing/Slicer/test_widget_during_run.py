@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import sys
 
-import pytest
 from widget_scene import (
     addAnnotation,
     addScan,
     nodeIDs,
-    readyPanel,
     startRun,
     waitForEnd,
 )
-
-
-@pytest.fixture
-def panel(module, host):
-    """The entered module's widget with its main window."""
-    widget = module.enter()
-    host.mainWindow(module.widgetRepresentation())
-    return widget
-
-
-@pytest.fixture
-def ready(panel, host):
-    return readyPanel(panel, host)
 
 
 def test_cancel_leaves_the_scene_as_it_was_within_a_second(host, ready):
