@@ -29,9 +29,6 @@ REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0
 SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
 UNSEEN = 0.02  # looked-up probability below which nothing is decoded
-# Added to the decoded logit: near its border an organ is outvoted by the many places around it. Not a part of the
-# decoder, or training on generated pairs, in which organs are found at their size, would take it back.
-FAVOUR = 0.5
 TOGETHER = 6  # labels whose variants are tried at once: few enough that cancelling takes effect within a second
 
 
@@ -174,7 +171,7 @@ def look_up(
         own = CrossReadout(read.probability[row], read.spread[row])
         similar = maps[label].map(lambda values: F.avg_pool2d(values[:, None].float(), STRIDE)[:, 0])
         stop_if(should_cancel)
-        probability = (model.cross_decoder(own, similar, looking.query.features) + FAVOUR).sigmoid()
+        probability = model.cross_decoder(own, similar, looking.query.features).sigmoid()
         found[label] = probability * (own.probability > UNSEEN)
         size = maps[label].spread.shape[-2:]
         spread = F.interpolate(own.spread[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]

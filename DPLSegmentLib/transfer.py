@@ -7,7 +7,6 @@ inside the query takes over from there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from .alignment import SliceAlignment, align_slices
 from .components import largest_component
 from .correspondence import Correspondence
+from .favour import favour, raised
 from .look_up import look_up
 from .model import DPLModel, SupportPrototypes
 from .progress_parts import ProgressPart
@@ -28,9 +28,6 @@ from .support import Support, noise_generator, similarity_maps
 from .tracks import LabelTask
 
 PRIOR_SHARE = 0.25  # of the looked-up probability in the final blend with propagation
-# Logit that the final blend is raised by: where the two do not agree on an outline their mean lies below one half, and
-# organs of other patients came out a quarter too small.
-BLEND_FAVOUR = 0.5
 
 
 def choose_anchor(probability: Tensor) -> int | None:
@@ -38,12 +35,6 @@ def choose_anchor(probability: Tensor) -> int | None:
     gain = (2.0 * probability - 1.0).clamp_min(0.0).sum((-2, -1))
     best = int(gain.argmax())
     return best if float(gain[best]) > 0.5 else None
-
-
-def raised(probability: Tensor, logit: float) -> Tensor:
-    """``sigmoid(logit(probability) + logit)``, exact at zero and one."""
-    odds = math.exp(logit)
-    return probability * odds / (1.0 + probability * (odds - 1.0))
 
 
 @dataclass
@@ -93,6 +84,7 @@ def transfer(
     groups: list[tuple[list[int], SliceAlignment | Correspondence]] = [([n], known[n]) for n in labels if n in known]
     if unknown := [label for label in labels if label not in known]:
         groups.append((unknown, align_slices(query, source)))
+    favours = {label: favour(support.masks[label].values(), source.pixel_mm) for label in labels}
     maps: dict[int, SimilarityMaps] = {}
     prior: dict[int, Tensor] = {}
     for number, (group, alignment) in enumerate(groups):
@@ -106,7 +98,8 @@ def transfer(
         prior, maps = prior | found, maps | own
     size = query.images.shape[-2:]
     fine, anchors = {}, {}
-    for label, probability in prior.items():
+    for label, looked_up in prior.items():
+        probability = raised(looked_up, favours[label])
         kept = probability * largest_component(probability > 0.5, dilate=1)
         fine[label] = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
         anchor = choose_anchor(kept)
@@ -126,6 +119,6 @@ def transfer(
                 continue
             step = torch.zeros_like(looked_up) if step is None else step.float()
             both = PRIOR_SHARE * looked_up + (1.0 - PRIOR_SHARE) * step
-            result.probability[index] = raised(both, BLEND_FAVOUR).half()
+            result.probability[index] = raised(both, favours[label]).half()
         results[label] = result
     return results, maps

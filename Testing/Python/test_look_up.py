@@ -12,7 +12,7 @@ import DPLSegmentLib.look_up as module
 from DPLSegmentLib.checkpoint import load_weights
 from DPLSegmentLib.correspondence import Correspondence
 from DPLSegmentLib.errors import Cancelled
-from DPLSegmentLib.look_up import FAVOUR, REACH_MM, REFERENCES, look_up, references
+from DPLSegmentLib.look_up import REACH_MM, REFERENCES, look_up, references
 from DPLSegmentLib.progress_parts import ProgressPart
 from DPLSegmentLib.propagation import LabelResult
 from DPLSegmentLib.training.objective import shrink
@@ -81,18 +81,6 @@ def test_variants_of_the_organs_prototype_change_what_is_found_and_know_where(lo
     for label in plain:
         assert 1e-4 < (plain[label] - varied[label]).abs().max() < 0.9
         assert varied_maps[label].spread.max() > plain_maps[label].spread.max()
-
-
-def test_what_is_decoded_is_raised_in_favour_of_the_organ(looked_up, monkeypatch):
-    run, _ = looked_up
-    raised, _ = run()
-    monkeypatch.setattr(module, "FAVOUR", 0.0)
-    plain, _ = run()
-    for label in plain:
-        seen = plain[label] > 0
-        assert seen.any() and torch.equal(seen, raised[label] > 0)
-        difference = torch.logit(raised[label][seen].double()) - torch.logit(plain[label][seen].double())
-        torch.testing.assert_close(difference, torch.full_like(difference, FAVOUR), rtol=0, atol=1e-3)
 
 
 def test_how_many_labels_are_tried_at_once_changes_nothing(looked_up, monkeypatch):

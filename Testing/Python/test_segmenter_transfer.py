@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from scans import BALL, TUBE, annotate, dice, phantom, turned_volume
 
 from DPLSegmentLib import OneShotSegmenter, Volume
 from DPLSegmentLib.synthetic import generate_anatomy, render, second_patient
 from DPLSegmentLib.synthetic.scan import SyntheticScan
-from DPLSegmentLib.transfer import raised
 
 SHAPE, SPACING = (16, 72, 72), (8.0, 4.8, 4.8)
 WANTED = ("liver", "spleen")
@@ -71,14 +69,6 @@ def test_other_noise_contrast_place_and_size_are_followed(segmenter):
     for scan in (query, darker):
         result = segmenter.segment(scan)
         assert dice(result.labels, wanted, BALL) > 0.7 and dice(result.labels, wanted, TUBE) > 0.6
-
-
-def test_a_raised_probability_is_that_of_a_raised_logit_and_stays_certain_where_it_was():
-    probability = torch.linspace(0.0, 1.0, 101)
-    found = raised(probability, 0.5)
-    torch.testing.assert_close(found, (torch.logit(probability) + 0.5).sigmoid())
-    assert found[0] == 0.0 and found[-1] == 1.0
-    torch.testing.assert_close(raised(found, -0.5), probability)
 
 
 def test_an_organ_of_another_patient_is_found_at_about_its_size(segmenter):
