@@ -27,6 +27,7 @@ from DPLSegmentModule.SceneClosing import forgetOnSceneClose
 from DPLSegmentModule.SegmentationJob import JobOutcome, RunOptions, runJob
 from DPLSegmentModule.SegmentationWorker import SegmentationWorker
 from DPLSegmentModule.SegmenterStore import SegmenterStore
+from DPLSegmentModule.SegmentUncertainty import SegmentUncertainty
 from DPLSegmentModule.SupportReader import SupportSummary
 from DPLSegmentModule.SupportSummaryCache import SupportSummaryCache
 from DPLSegmentModule.UncertaintyDisplay import UncertaintyDisplay
@@ -55,6 +56,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         self._summaries = SupportSummaryCache()
         self._history = ResultHistory()
         self._uncertainty = UncertaintyDisplay()
+        self._segmentUncertainty = SegmentUncertainty()
         self._run: BackgroundRun | None = None
         self._isSegmenting = False
         # Called when there is more, or less, to undo; set by the panel.
@@ -270,6 +272,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         self._summaries.clear()
         self._history.clear()
         self._uncertainty.forget()
+        self._segmentUncertainty.forget()
         self._replaceSegmenters()
 
     def canUndo(self) -> bool:
@@ -281,6 +284,23 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
         self._history.undo()
         if self.onHistoryChanged is not None:
             self.onHistoryChanged()
+
+    def segmentsWithUncertainty(self, uncertaintyNode: Any) -> set[str]:
+        """IDs of the segments that :meth:`segmentUncertainty` has a map of."""
+        return self._segmentUncertainty.segmentIDs(uncertaintyNode)
+
+    def segmentUncertainty(self, uncertaintyNode: Any, segmentID: str) -> Any:
+        """The uncertainty of one segment alone, a volume beside the map of all segments; made when first asked for.
+
+        Args:
+            uncertaintyNode: the map that a run made (``createUncertainty=True``).
+            segmentID: ID of a segment of that run.
+
+        Returns:
+            The volume; None if there is no map of this segment, and none can be made because the result was computed
+            before the scene was loaded.
+        """
+        return self._segmentUncertainty.node(uncertaintyNode, segmentID)
 
     def showUncertainty(self, uncertaintyNode: Any, opacity: float = 0.5) -> None:
         """Show an uncertainty volume over the scans in the slice views, with a legend."""
@@ -318,6 +338,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
     def _write(self, prepared: PreparedRun, outcome: JobOutcome | None, notes: list[str]) -> list[AppliedResult]:
         applied = writeResults(prepared, outcome, notes)
         self._history.add(applied)
+        self._segmentUncertainty.add(applied)
         if self.onHistoryChanged is not None:
             self.onHistoryChanged()
         return applied

@@ -32,6 +32,7 @@ class DPLSegmentParameters:
     outputSegmentation: vtkMRMLSegmentationNode
     show3D: bool = True
     uncertainty: bool = False
+    uncertaintySegment: str = ""  # segment ID; "": all segments
     uncertaintyOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
     resultReports: str = ""
     resultQueries: list[vtkMRMLScalarVolumeNode]

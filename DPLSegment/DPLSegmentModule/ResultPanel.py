@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from DPLSegmentModule import SliceNavigation
 from DPLSegmentModule.RunReports import ScanReport, SegmentFinding, clearReports, readReports, writeReports
+from DPLSegmentModule.SegmentUncertainty import existingMaps
 
 SWATCH_PIXELS = 14
 NUMBER_ALIGNMENT = qt.Qt.AlignRight | qt.Qt.AlignVCenter
@@ -22,6 +23,7 @@ class ResultPanel:
         self._logic = logic
         self._parameters = None
         self._reports: list[ScanReport] = []
+        self._uncertaintyChoices: list[str] = []  # segment IDs; "": all segments
         self._updating = False
         table = ui.resultTable
         table.setColumnCount(4)
@@ -35,6 +37,7 @@ class ResultPanel:
             # Clicks only: loading a scene must not change what it shows.
             (ui.show3DCheckBox, "clicked(bool)", self._showSurfaces),
             (ui.uncertaintyCheckBox, "clicked(bool)", self._showUncertainty),
+            (ui.uncertaintyOfComboBox, "currentIndexChanged(int)", self._onSegmentChosen),
             (ui.uncertaintyOpacitySlider, "valueChanged(double)", self._setOpacity),
             (ui.undoButton, "clicked(bool)", self.undo),
         )
@@ -52,6 +55,7 @@ class ResultPanel:
         self._updating = True
         try:
             self._updateScans()
+            self._updateUncertaintyOf()
             self._updateTable()
         finally:
             self._updating = False
@@ -98,6 +102,24 @@ class ResultPanel:
             combo.currentIndex = self._reports.index(self._shown())
         combo.visible = self._ui.resultQueryLabel.visible = len(names) > 1
 
+    def _updateUncertaintyOf(self) -> None:
+        combo, shown = self._ui.uncertaintyOfComboBox, self._shown()
+        possible: set[str] = set()
+        if shown is not None and shown.uncertainty is not None:
+            possible = self._logic.segmentsWithUncertainty(shown.uncertainty)
+        segments = [found for found in shown.segments if found.segmentID in possible] if possible else []
+        self._uncertaintyChoices = ["", *(found.segmentID for found in segments)]
+        names = [_("all segments"), *(found.name for found in segments)]
+        if [combo.itemText(index) for index in range(combo.count)] != names:
+            combo.clear()
+            combo.addItems(names)
+        combo.currentIndex = self._uncertaintyChoices.index(self._chosenSegment())
+        combo.visible = self._ui.uncertaintyOfLabel.visible = bool(segments) and self._parameters.uncertainty
+
+    def _chosenSegment(self) -> str:
+        chosen = self._parameters.uncertaintySegment if self._parameters is not None else ""
+        return chosen if chosen in self._uncertaintyChoices else ""
+
     def _updateTable(self) -> None:
         table, shown = self._ui.resultTable, self._shown()
         findings = shown.segments if shown is not None else ()
@@ -119,6 +141,12 @@ class ResultPanel:
         if shown is not None and shown.query is not None:
             SliceNavigation.showVolume(shown.query)
             self._showUncertainty()
+
+    def _onSegmentChosen(self, index: int) -> None:
+        if self._updating or self._parameters is None or index < 0:
+            return
+        self._parameters.uncertaintySegment = self._uncertaintyChoices[index]
+        self._showUncertainty()
 
     def _onRowClicked(self, row: int, column: int) -> None:
         shown = self._shown()
@@ -144,16 +172,27 @@ class ResultPanel:
         shown = self._shown()
         if shown is None:
             return
+        wanted = self._wantedMap()
         for report in self._reports:
-            if report.uncertainty is not None and (report is not shown or not self._parameters.uncertainty):
-                self._logic.hideUncertainty(report.uncertainty)
-        if shown.uncertainty is not None and self._parameters.uncertainty:
-            self._logic.showUncertainty(shown.uncertainty, self._parameters.uncertaintyOpacity)
+            for node in (report.uncertainty, *existingMaps(report.uncertainty).values()):
+                if node is not None and node is not wanted:
+                    self._logic.hideUncertainty(node)
+        if wanted is not None:
+            self._logic.showUncertainty(wanted, self._parameters.uncertaintyOpacity)
+
+    def _wantedMap(self) -> Any:
+        """The volume to show: the map of all segments, or of the chosen one; None if none is to be shown."""
+        shown = self._shown()
+        if shown is None or shown.uncertainty is None or not self._parameters.uncertainty:
+            return None
+        chosen = self._chosenSegment()
+        own = self._logic.segmentUncertainty(shown.uncertainty, chosen) if chosen else None
+        return shown.uncertainty if own is None else own
 
     def _setOpacity(self, value: float) -> None:
-        shown = self._shown()
-        if shown is not None and shown.uncertainty is not None and self._parameters.uncertainty:
-            self._logic.showUncertainty(shown.uncertainty, value)
+        wanted = self._wantedMap()
+        if wanted is not None:
+            self._logic.showUncertainty(wanted, value)
 
 
 def _nameItem(finding: SegmentFinding) -> Any:

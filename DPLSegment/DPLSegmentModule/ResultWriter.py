@@ -32,13 +32,19 @@ FILL_OPACITY = 0.35
 
 @dataclass
 class AppliedResult:
-    """The nodes of one result; ``changes`` is for :class:`ResultHistory`."""
+    """The nodes of one result.
+
+    ``changes`` is for :class:`ResultHistory`; ``doubts`` and ``labels`` (by segment ID) are what
+    :class:`SegmentUncertainty` makes maps of single segments from.
+    """
 
     queryNode: Any
     segmentationNode: Any
     uncertaintyNode: Any
     report: dict[str, Any]
     changes: list[NodeChanges] = field(default_factory=list)
+    doubts: Any = None
+    labels: dict[str, int] = field(default_factory=dict)
 
 
 def applyResults(
@@ -68,7 +74,8 @@ def applyResults(
     with slicer.util.RenderBlocker():
         try:
             for result, queryNode in zip(results, queryNodes, strict=True):
-                applied.append(AppliedResult(queryNode, None, None, result.report))
+                labels = {styles[label].segmentID: label for label in result.masks}
+                applied.append(AppliedResult(queryNode, None, None, result.report, [], result.doubts, labels))
                 _apply(applied[-1], result, styles, outputSegmentationNode, outputUncertaintyNode)
         except BaseException:
             undoChanges(applied)
@@ -160,7 +167,7 @@ def _apply(
 ) -> None:
     queryNode = applied.queryNode
     if segmentationNode is None:
-        name = _uniqueName(_("{name} segmentation").format(name=queryNode.GetName()))
+        name = uniqueName(_("{name} segmentation").format(name=queryNode.GetName()))
         segmentationNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         changes = NodeChanges(segmentationNode, [lambda: _removeCreated(segmentationNode, styles)])
         isNew = True
@@ -178,7 +185,7 @@ def _apply(
     uncertaintyChanges = None if uncertaintyNode is None else NodeChanges(uncertaintyNode)
     if uncertaintyChanges is not None:
         applied.changes.append(uncertaintyChanges)
-    name = _uniqueName(_("{name} uncertainty").format(name=queryNode.GetName()))
+    name = uniqueName(_("{name} uncertainty").format(name=queryNode.GetName()))
     written = writeUncertainty(queryNode, result.uncertainty, name, uncertaintyChanges)
     if uncertaintyChanges is None:
         applied.changes.append(written)
@@ -265,7 +272,8 @@ def _removeCreated(segmentationNode: Any, styles: Mapping[int, SegmentStyle]) ->
         removeNode(segmentationNode)
 
 
-def _uniqueName(name: str) -> str:
+def uniqueName(name: str) -> str:
+    """This name, with a number if the scene has it already."""
     return slicer.mrmlScene.GenerateUniqueName(name) if slicer.mrmlScene.GetFirstNodeByName(name) else name
 
 

@@ -54,13 +54,15 @@ class QueryResult:
     """What was found in one query, on its own grid.
 
     ``masks``: one per label; given as a whole (k, j, i) array it is kept as its bounding box, because the results of
-    all queries wait for the end of the run. ``uncertainty``: float32 (k, j, i) in [0, 1], or None if not asked for.
+    all queries wait for the end of the run. ``uncertainty``: float32 (k, j, i) in [0, 1], and ``doubts``, whose
+    ``of(label)`` gives that of one label alone; None if not asked for.
     """
 
     query: QueryItem
     masks: Mapping[int, PlacedMask | np.ndarray]
     uncertainty: np.ndarray | None
     report: dict[str, Any]
+    doubts: Any = None
 
     def __post_init__(self) -> None:
         from DPLSegmentLib.regridding import PlacedMask
@@ -135,8 +137,10 @@ def runJob(
             outcome.failures.append(QueryFailure(query, str(error)))
             continue
         masks = {label: result.mask(label) for label in job.support.masks}
-        uncertainty = result.uncertainty if job.options.uncertainty else None
-        outcome.results.append(QueryResult(query, masks, uncertainty, result.report))
+        found = QueryResult(query, masks, None, result.report)
+        if job.options.uncertainty:
+            found.uncertainty, found.doubts = result.uncertainty, result.doubts
+        outcome.results.append(found)
     if outcome.failures and not outcome.results:
         raise InputError(outcome.failures[0].message)
     return outcome

@@ -63,4 +63,7 @@ class FakeSegmenter:
             "seconds": {"total": self.seconds},
         }
         uncertainty = np.full(array.shape, 0.25, np.float32)
-        return SimpleNamespace(mask=masks.__getitem__, labels=None, uncertainty=uncertainty, report=report)
+        doubts = SimpleNamespace(of=lambda n: np.full(array.shape, n / 10, np.float32))
+        return SimpleNamespace(
+            mask=masks.__getitem__, labels=None, uncertainty=uncertainty, report=report, doubts=doubts
+        )

@@ -131,10 +131,11 @@ class Screenshots:
         renderer.GetActiveCamera().Zoom(1.3)
 
     def _uncertainty(self) -> None:
-        """The map over the least certain slice of the liver, the segments as outlines."""
+        """The liver's own map over the slice where it is least certain, the segments as outlines."""
         import slicer
 
         self._ui.uncertaintyCheckBox.click()
+        self._ui.uncertaintyOfComboBox.currentIndex = 1
         report = self._panel.resultPanel._shown()
         for segmentation in (self._panel.parameters.supportSegmentation, report.segmentation):
             segmentation.GetDisplayNode().SetVisibility2DFill(False)

@@ -89,6 +89,19 @@ def test_the_sample_is_loaded_from_the_console(host, scene, module):
     assert names["painted"].GetSegmentation().GetNumberOfSegments() == 4
 
 
+def test_the_uncertainty_of_one_segment(host, painted):
+    import slicer
+
+    from DPLSegmentModule.DPLSegmentLogic import DPLSegmentLogic
+
+    volume, segmentation = painted
+    names = {"slicer": slicer, "logic": DPLSegmentLogic(), "volume": volume, "painted": segmentation}
+    _run(_example("segmentUncertainty"), names, {})
+    own, whole = (slicer.util.arrayFromVolume(names[name]) for name in ("ofLiver", "uncertainty"))
+    # The only segment, so nearly the same; the map of all also says where the prototypes disagree.
+    assert 0.2 < own.max() <= 1.0 and (own <= whole + 1e-3).all()
+
+
 def test_structures_that_were_not_found_are_named(painted, capsys):
     import slicer
 

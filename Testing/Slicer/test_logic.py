@@ -293,6 +293,25 @@ def test_real_run_is_the_same_in_the_background_and_in_the_console(host, nodes):
     assert np.array_equal(maskOf(waited, "ball", nodes.other), maskOf(background, "ball", nodes.other))
 
 
+def test_real_uncertainty_of_one_segment_is_that_of_the_library(scene, nodes):
+    from DPLSegmentLib import OneShotSegmenter
+    from DPLSegmentModule.SupportReader import readSupport
+
+    logic = DPLSegmentLogic()
+    logic.segment(**nodes.inputs(createUncertainty=True))
+    (whole,) = (node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if "uncert" in node.GetName())
+    assert logic.segmentsWithUncertainty(whole) == {"ball"}
+    found = slicer.util.arrayFromVolume(logic.segmentUncertainty(whole, "ball"))
+    data = readSupport(nodes.scan, nodes.annotation)
+    segmenter = OneShotSegmenter.load()
+    segmenter.set_support(data.volume, data.masks)
+    (label,) = data.masks
+    expected = segmenter.segment().label_uncertainty(label)
+    assert expected.max() > 0.2 and np.array_equal(found, expected)
+    logic.forget()
+    assert logic.segmentsWithUncertainty(whole) == {"ball"}  # it is in the scene
+
+
 @pytest.mark.parametrize("when", [0.05, 0.6])
 def test_real_run_is_cancelled_within_a_second_and_leaves_the_scene_as_it_was(host, scene, when):
     image, ball = ballScan((60, 128, 128))

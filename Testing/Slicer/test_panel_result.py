@@ -18,6 +18,7 @@ class RecordingLogic:
     def __init__(self):
         self.calls = []
         self.undoable = False
+        self.maps = {}  # segment ID -> volume
 
     def canUndo(self):
         return self.undoable
@@ -25,6 +26,12 @@ class RecordingLogic:
     def undo(self):
         self.undoable = False
         self.calls.append(("undo",))
+
+    def segmentsWithUncertainty(self, uncertaintyNode):
+        return set(self.maps)
+
+    def segmentUncertainty(self, uncertaintyNode, segmentID):
+        return self.maps.get(segmentID)
 
     def __getattr__(self, name):
         def record(node=None, *arguments):
@@ -222,6 +229,52 @@ def test_the_uncertainty_of_the_chosen_scan_is_shown_and_no_other(results):
         ("hideUncertainty", "query uncertainty"),
         ("showUncertainty", "second uncertainty", 0.5),
     ]
+
+
+@pytest.fixture
+def mapped(results):
+    """The results shown with a map of all segments and one of the liver; calls are recorded from here on."""
+    results.whole, results.own = addVolume("query uncertainty"), addVolume("query uncertainty: liver")
+    results.logic.maps = {"liver": results.own, "spleen": results.own}
+    results.parameters.uncertainty = True
+    results.panel.showResults(results.prepared, [applied(results.query, results.segmentation, results.whole)])
+    results.logic.calls.clear()
+    return results
+
+
+def test_the_map_of_one_segment_can_be_chosen(mapped):
+    combo = mapped.ui.uncertaintyOfComboBox
+    assert combo.visible
+    assert [combo.itemText(index) for index in range(combo.count)] == ["all segments", "liver", "spleen"]
+    combo.currentIndex = 1
+    assert mapped.logic.calls == [
+        ("hideUncertainty", "query uncertainty"),
+        ("showUncertainty", "query uncertainty: liver", 0.5),
+    ]
+    assert mapped.parameters.uncertaintySegment == "liver"
+    mapped.logic.calls.clear()
+    mapped.ui.uncertaintyOpacitySlider.value = 0.75
+    assert mapped.logic.calls == [("showUncertainty", "query uncertainty: liver", 0.75)]
+    combo.currentIndex = 0
+    assert mapped.logic.calls[-1] == ("showUncertainty", "query uncertainty", mapped.parameters.uncertaintyOpacity)
+
+
+def test_without_maps_of_single_segments_there_is_nothing_to_choose(mapped):
+    mapped.ui.uncertaintyOfComboBox.currentIndex = 1
+    mapped.logic.maps = {}
+    mapped.panel.update()
+    assert not mapped.ui.uncertaintyOfComboBox.visible and not mapped.ui.uncertaintyOfLabel.visible
+    mapped.logic.calls.clear()
+    mapped.ui.uncertaintyCheckBox.click()
+    mapped.ui.uncertaintyCheckBox.click()
+    assert mapped.logic.calls[-1] == ("showUncertainty", "query uncertainty", 0.5)
+
+
+def test_a_chosen_segment_that_the_next_result_lacks_gives_way_to_all(mapped):
+    mapped.ui.uncertaintyOfComboBox.currentIndex = 2
+    mapped.logic.maps = {"liver": mapped.own}
+    mapped.panel.update()
+    assert mapped.ui.uncertaintyOfComboBox.currentIndex == 0
 
 
 @pytest.mark.parametrize("text", ["no json", "[{}]", "{}", '[{"report": 1}]', "7"])

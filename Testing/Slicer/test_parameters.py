@@ -23,6 +23,7 @@ def filled(scene):
     parameters.show3D = False
     parameters.uncertainty = True
     parameters.uncertaintyOpacity = 0.25
+    parameters.uncertaintySegment = "Leber ä"
     parameters.resultReports = '[{"name": "Leber ä", "quotes": "\\"<&>;"}]'
     parameters.resultQueries = [second, first]
     parameters.resultSegmentations = [output, None]

@@ -24,6 +24,9 @@ def imports(host, monkeypatch):
     from DPLSegmentModule.SupportReader import SupportData
 
 
+DOUBTS = object()
+
+
 class Segmenter:
     """Gives back the annotation, and refuses scans whose name says so."""
 
@@ -43,7 +46,7 @@ class Segmenter:
         progress(1.0, "done")
         masks = self.supports[-1][1]
         return SimpleNamespace(
-            mask=masks.__getitem__, uncertainty=np.full(SHAPE, 0.5, np.float32), report={"labels": {}}
+            mask=masks.__getitem__, uncertainty=np.full(SHAPE, 0.5, np.float32), report={"labels": {}}, doubts=DOUBTS
         )
 
 
@@ -127,8 +130,9 @@ def test_cancelling_is_noticed_at_every_step(after):
 
 
 def test_uncertainty_is_kept_only_if_asked_for():
-    assert run(job("a"))[0].results[0].uncertainty is None
-    assert run(job("a", uncertainty=True))[0].results[0].uncertainty.shape == SHAPE
+    (without,), (result,) = run(job("a"))[0].results, run(job("a", uncertainty=True))[0].results
+    assert without.uncertainty is None and without.doubts is None
+    assert result.uncertainty.shape == SHAPE and result.doubts is DOUBTS
 
 
 def test_results_that_wait_hold_their_bounding_boxes_only():
