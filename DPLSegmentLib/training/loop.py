@@ -64,8 +64,10 @@ class Trainer:
         processes: Processes | None = None,
         validation: Validation | None = None,
         workers: int | None = None,
+        fine_tunes: bool = False,
     ) -> None:
         self.config, self.pool, self.output, self.validation = config, pool, output, validation
+        self.fine_tunes = fine_tunes  # what it starts from is a candidate for the best weights
         self.processes = processes or Processes(0, 1, torch.device("cpu"))
         self.device = self.processes.device
         self.workers = default_workers(self.device, self.processes.world) if workers is None else workers
@@ -196,6 +198,8 @@ class Trainer:
             progress.note(log.note)
         episodes = feed(self.pool, self.config, self.update, self.processes.rank, self.processes.world, self.workers)
         started, begun = 0.0, self.update
+        if log is not None and self.validation and self.fine_tunes and self.update == 0:
+            log.write(0, self._validate(progress), progress.minutes)
         while self.update < self.config.updates:
             values = self.step(next(episodes))
             if self.config.minutes and begun == 0:
@@ -213,6 +217,7 @@ class Trainer:
                 self.save()
         if log is not None:
             log.close()
+            self._compare_with_start(progress)
         progress.close()
 
     def _fit_time(self, progress: Progress, seconds: float) -> None:
@@ -222,6 +227,15 @@ class Trainer:
         updates = self.processes.agreed(min(self.config.updates, fitting))
         self.config = replace(self.config, updates=updates)
         progress.total = updates
+
+    def _compare_with_start(self, progress: Progress) -> None:
+        if not (self.fine_tunes and (self.output / BEST).is_file()):
+            return
+        if torch.load(self.output / BEST, map_location="cpu", weights_only=True)["update"] == 0:
+            progress.note(
+                "The validation never found better weights than those that training started from; these are kept as "
+                "the best."
+            )
 
     def _validate(self, progress: Progress) -> dict[str, float]:
         """Figures of the averaged weights, which are kept if they are the best so far."""

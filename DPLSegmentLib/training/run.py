@@ -70,7 +70,9 @@ def train(config: RunConfig, processes: Processes, progress: Callable[[float, st
     if processes.first:
         training = config.training
         validation = Validation(training.validation_bodies, training.validation_grid, config.validation)
-    trainer = Trainer(config.training, pool, config.output, model, processes, validation, config.workers)
+    trainer = Trainer(
+        config.training, pool, config.output, model, processes, validation, config.workers, config.init is not None
+    )
     if config.resume and trainer.resume() and processes.first and not config.quiet:
         print(f"Going on after update {trainer.update}.", flush=True)
     # Nobody may write a new checkpoint before everybody has read the old one.
