@@ -20,6 +20,9 @@ from .step import EncodedScan
 from .window import bounding_box
 
 GAIN = 0.6  # of the log-ratio of frequencies, where inside and surroundings share no intensity
+# Times as strong between two annotated slices: a structure with known ends on both sides changes little on its way, and
+# what is counted there holds. Beyond them it may meet others that look like it.
+BETWEEN = 3.0
 REACH_MM = 10.0  # how far the surroundings go, in-plane
 OPEN = 0.02  # probability below which a place stays what it is
 _BINS = 32
@@ -125,12 +128,14 @@ def weigh_intensities(
     evidence = IntensityEvidence.of(images[known], part[known], scan.pixel_mm)
     if evidence is None:
         return result
+    ends = (min(annotated), max(annotated)) if annotated else (0, 0)
+    strength = torch.tensor([BETWEEN if ends[0] < n < ends[1] else 1.0 for n in places]).to(part)[:, None, None]
     changed = dict(result.probability)
     for first in range(0, len(places), _CHUNK):
         stop_if(should_cancel)
         some = slice(first, first + _CHUNK)
         before = part[some]
-        after = (torch.logit(before.clamp(1e-3, 1 - 1e-3)) + evidence(images[some])).sigmoid()
+        after = (torch.logit(before.clamp(1e-3, 1 - 1e-3)) + strength[some] * evidence(images[some])).sigmoid()
         after = torch.where(before > OPEN, after, before)
         mask = after > 0.5
         after = torch.where(mask & ~attached(mask, before > 0.5), before, after).half()

@@ -49,6 +49,16 @@ def test_where_intensities_differ_the_border_moves_towards_the_organs(radius, an
         assert dice(weighed.probability[n]) > dice(result.probability[n]) + 0.02
 
 
+def test_between_two_annotated_slices_intensities_count_more_than_beyond_them():
+    result = found(16.5)
+    result = LabelResult(result.probability | {n: TRUTH.half() for n in (1, 3)})
+    weighed = weigh_intensities(result, scan(0.15), {1, 3})
+    moved = {n: float((result.probability[n] - weighed.probability[n]).abs().sum()) for n in range(COUNT)}
+    assert moved[1] == moved[3] == 0.0
+    assert moved[2] > 1.5 * max(moved[0], moved[4]) > 0
+    assert dice(weighed.probability[2]) > dice(weighed.probability[0])
+
+
 def test_where_the_surroundings_look_the_same_next_to_nothing_changes():
     result = with_annotation(found(12.0))
     weighed = weigh_intensities(result, scan(0.0), {2})
