@@ -39,18 +39,14 @@ class SegmentUncertainty:
         self._results: list[AppliedResult] = []
 
     def add(self, applied: Iterable[AppliedResult]) -> None:
-        """Remember results, just applied; one that replaces the map of an earlier one takes its place."""
+        """Remember results, just applied; maps of an earlier result in the same volume are no longer its maps."""
+        self._results = [result for result in self._results if slicer.mrmlScene.IsNodePresent(result.uncertaintyNode)]
         for result in applied:
             node = result.uncertaintyNode
             if node is None:
                 continue
-            for segmentID in existingMaps(node):  # of the result that was overwritten
+            for segmentID in existingMaps(node):
                 node.SetNodeReferenceID(ROLE + segmentID, None)
-            self._results = [
-                other
-                for other in self._results
-                if other.uncertaintyNode is not node and slicer.mrmlScene.IsNodePresent(other.uncertaintyNode)
-            ]
             self._results.append(result)
 
     def forget(self) -> None:
@@ -88,7 +84,8 @@ class SegmentUncertainty:
         return changes.node
 
     def _resultOf(self, uncertaintyNode: Any) -> AppliedResult | None:
-        for result in self._results:
-            if uncertaintyNode is not None and result.uncertaintyNode is uncertaintyNode:
+        """The last result that was written to this volume and has not been undone."""
+        for result in reversed(self._results):
+            if result.uncertaintyNode is uncertaintyNode and any(changes.steps for changes in result.changes):
                 return result
         return None

@@ -102,6 +102,16 @@ def test_a_result_in_the_same_volume_does_not_show_the_maps_of_the_one_before(sh
     assert shown.maps.node(shown.whole, "liver") is not old
 
 
+def test_undoing_a_result_in_the_same_volume_brings_the_maps_of_the_one_before_back(shown):
+    second = applied(shown.volume, shown.whole)
+    second[0].doubts = types.SimpleNamespace(of=lambda label: np.zeros(SHAPE, np.float32))
+    shown.maps.add(second)
+    own = shown.maps.node(shown.whole, "liver")
+    assert not voxels(own).any()
+    undoChanges(second)
+    assert np.array_equal(voxels(shown.maps.node(shown.whole, "liver")), OWN[1])
+
+
 def test_after_saving_and_loading_the_maps_that_were_made_can_be_seen(host, shown, tmp_path):
     import slicer
 
