@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -247,11 +248,16 @@ def test_damaged_weights_and_absent_devices_are_refused(case, capfd, tmp_path):
 def test_stopping_the_process_leaves_no_file(case, tmp_path):
     before = sorted(tmp_path.iterdir())
     process = subprocess.Popen(
-        [sys.executable, "-m", "DPLSegmentLib", *command(case)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "DPLSegmentLib", *command(case)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that a shell runs in the background inherit that this signal is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     process.stderr.readline()  # the first progress line: the work has begun
     started = time.monotonic()
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait(timeout=60) == 130 and "Traceback" not in rest
     assert time.monotonic() - started < 10

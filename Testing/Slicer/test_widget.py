@@ -220,28 +220,38 @@ def test_the_panel_comes_back_with_the_scene(host, ready, tmp_path):
     assert ui.segmentButton.enabled, ui.segmentButton.toolTip
 
 
-def test_uncertainty_that_was_saved_with_the_scene_can_be_hidden(host, ready, tmp_path):
+@pytest.mark.parametrize("choice", [0, 1], ids=["of all segments", "of one"])
+def test_uncertainty_that_was_saved_with_the_scene_can_be_hidden(host, ready, tmp_path, choice):
     import slicer
 
     def shown():
         return {c.GetForegroundVolumeID() for c in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+
+    def wanted():
+        from DPLSegmentModule.SegmentUncertainty import existingMaps
+
+        whole = ready.widget.parameters.resultUncertainties[0]
+        (own,) = existingMaps(whole).values() if choice else (whole,)
+        return {own.GetID()}
 
     slicer.app.layoutManager()
     ready.ui.uncertaintyCheckBox.click()
     ready.segmenter.finish = True
     ready.ui.segmentButton.click()
     waitForEnd(host, ready.widget)
+    ready.ui.uncertaintyOfComboBox.currentIndex = choice
+    assert shown() == wanted()
     path = str(tmp_path / "state.mrb")
     assert slicer.util.saveScene(path)
     host.closeScene()
     slicer.util.loadScene(path)
     host.processEvents(0.3)
-    assert shown() == {ready.widget.parameters.resultUncertainties[0].GetID()}
+    assert shown() == wanted()
     for _time in range(2):
         ready.ui.uncertaintyCheckBox.click()
         assert shown() == {None} and not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
         ready.ui.uncertaintyCheckBox.click()
-        assert shown() == {ready.widget.parameters.resultUncertainties[0].GetID()}
+        assert shown() == wanted()
         assert len(slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")) == 1
 
 

@@ -87,6 +87,7 @@ class SlowSegmenter:
             mask=lambda label: np.ones(shape, bool),
             uncertainty=np.zeros(shape, np.float32),
             report={"labels": {str(label): found for label in self._masks}, "slice_axis": 2},
+            doubts=types.SimpleNamespace(of=lambda label: np.full(shape, 0.5, np.float32)),
         )
 
 
