@@ -233,8 +233,7 @@ class Trainer:
             return
         if torch.load(self.output / BEST, map_location="cpu", weights_only=True)["update"] == 0:
             progress.note(
-                "The validation never found better weights than those that training started from; these are kept as "
-                "the best."
+                "Validation found no weights better than those that training started from; weights-best.pt are those."
             )
 
     def _validate(self, progress: Progress) -> dict[str, float]:

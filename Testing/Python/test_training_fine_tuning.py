@@ -52,6 +52,6 @@ def test_the_best_weights_are_never_worse_than_those_that_were_given(
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     assert best["update"] == best_update
     assert all(torch.equal(value, start[name]) for name, value in best["average"].items()) == (best_update == 0)
-    assert ("never found better weights" in capsys.readouterr().out) == (best_update == 0)
+    assert ("no weights better than those" in capsys.readouterr().out) == (best_update == 0)
     rows = (tmp_path / "log.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == (["0", "1", "2"] if fine_tunes else ["1", "2"])
