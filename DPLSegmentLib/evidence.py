@@ -8,6 +8,10 @@ from .sphere import unit
 
 SURE = 0.7  # foreground probability from which a place of the first look counts
 FEWEST = 4  # places
+LIKELY = 0.3  # foreground probability of places that may well belong to the organ
+# What part of those must be sure. Where the sure ones are exceptions, as in a thin wall, they are often places of a
+# neighbour, and variants that follow them go astray.
+SURE_PART = 0.2
 
 
 def organ_prototype(features: Tensor, probability: Tensor) -> Tensor | None:
@@ -23,3 +27,12 @@ def organ_prototype(features: Tensor, probability: Tensor) -> Tensor | None:
     if int(sure.sum()) < FEWEST:
         return None
     return unit(features.permute(0, 2, 3, 1)[sure]).mean(dim=0, keepdim=True)
+
+
+def evidence(features: Tensor, probability: Tensor) -> Tensor | None:
+    """The organ's prototype in a query of which there has been a first look; None if that was not sure enough.
+
+    Args and returns as for :func:`organ_prototype`.
+    """
+    sure, likely = int((probability > SURE).sum()), int((probability > LIKELY).sum())
+    return organ_prototype(features, probability) if sure >= SURE_PART * likely else None

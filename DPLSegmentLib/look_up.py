@@ -18,7 +18,7 @@ from .correspondence import Correspondence
 from .cross_matching import STRIDE, CrossReadout, body_coordinates
 from .encoder import FEATURE_STRIDE
 from .errors import stop_if
-from .evidence import organ_prototype
+from .evidence import evidence, organ_prototype
 from .model import DPLModel, SupportPrototypes
 from .progress_parts import ProgressPart
 from .propagation import LabelResult
@@ -130,7 +130,7 @@ def variant_moves(
         if organ is None or model.config.enhancement.variants == 0:
             moves.append(None)
             continue
-        seen = organ_prototype(looking.query.features, first.probability[row])
+        seen = evidence(looking.query.features, first.probability[row])
         moves.append(model.organ_variants(organ, prototypes[label], seen, generators[label]).moves()[0])
     return moves
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..cross_matching import STRIDE
 from ..encoder import FEATURE_STRIDE
-from ..evidence import organ_prototype
+from ..evidence import evidence, organ_prototype
 from ..look_up import places
 from ..model import DPLModel, SupportPrototypes
 from ..preprocessing import neighbour_mix
@@ -132,7 +132,7 @@ def cross_terms(
         first = model.cross(query[0], *where).probability
         organ = organ_prototype(support, masks)
         wanted = organ_prototype(query, goal)
-        seen = organ_prototype(query, first)
+        seen = evidence(query, first)
     terms: Terms = {}
     moves = None
     if organ is not None and model.config.enhancement.variants > 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from helpers import seeded
 
-from DPLSegmentLib.evidence import FEWEST, organ_prototype
+from DPLSegmentLib.evidence import FEWEST, LIKELY, SURE, SURE_PART, evidence, organ_prototype
 
 
 def test_the_organ_prototype_is_the_mean_unit_feature_of_sure_places():
@@ -23,3 +23,18 @@ def test_too_few_sure_places_are_no_evidence():
     assert organ_prototype(features, probability) is None
     probability[0].view(-1)[FEWEST] = 1.0
     assert organ_prototype(features, probability) is not None
+
+
+def test_a_first_look_counts_only_if_enough_of_what_is_likely_is_sure():
+    features = torch.randn(1, 8, 20, 10, generator=seeded())
+    probability = torch.zeros(1, 20, 10)
+    places = probability[0].view(-1)
+    places[:100] = (LIKELY + SURE) / 2
+    enough = round(100 * SURE_PART)
+    places[: enough - 1] = SURE + 0.1
+    assert organ_prototype(features, probability) is not None
+    assert evidence(features, probability) is None
+    places[enough - 1] = SURE + 0.1
+    assert torch.equal(evidence(features, probability), organ_prototype(features, probability))
+    places[:] = 0.0
+    assert evidence(features, probability) is None
