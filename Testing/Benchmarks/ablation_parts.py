@@ -79,9 +79,9 @@ class FusedSimilarity(PrototypeSimilarity):
 
 
 @torch.no_grad()
-def measured_gaussian(model: DPLModel, pool: TrainingPool, seed: int) -> Gaussian:
-    """From the organ prototypes of training pairs, by channel."""
-    rng, found = np.random.default_rng([seed, 1]), []
+def _gaussian(model: DPLModel, scans: Callable[[], TrainingPool], seed: int) -> None:
+    """The closed-form denoiser in place of D_theta, measured on organ prototypes of training pairs, by channel."""
+    pool, rng, found = scans(), np.random.default_rng([seed, 1]), []
     engine = named_config("pairs").engine
     while len(found) < GAUSSIAN_PAIRS:
         episode = sample_pair(pool, rng, engine)
@@ -96,7 +96,7 @@ def measured_gaussian(model: DPLModel, pool: TrainingPool, seed: int) -> Gaussia
         if organs[0] is not None and organs[1] is not None:
             found.append((unit(organs[1]) - unit(organs[0]))[0] * model.config.width**0.5)
     moved = torch.stack(found)
-    return Gaussian(model.schedule.alpha_bar, moved.mean(0), moved.var(0))
+    model.denoiser = Gaussian(model.schedule.alpha_bar, moved.mean(0), moved.var(0))
 
 
 @dataclass(frozen=True)
@@ -140,24 +140,27 @@ def partly_blind(statistics: bool, geometry: bool) -> Callable[[int], Denoiser]:
     return make
 
 
-def _no_evidence(model: DPLModel) -> None:
+def _no_evidence(model: DPLModel, *_: object) -> None:
     with torch.no_grad():
         model.denoiser.seen_gain.zero_()
 
 
-def _noise_alone(model: DPLModel) -> None:
+def _noise_alone(model: DPLModel, *_: object) -> None:
     model.denoiser = NoiseAlone()
 
 
-def _fused_alone(model: DPLModel) -> None:
+def _fused_alone(model: DPLModel, *_: object) -> None:
     for name, part in (("cross", FusedAlone()), ("similarity", FusedSimilarity())):
         part.load_state_dict(getattr(model, name).state_dict())
         setattr(model, name, part)
 
 
-def _nothing_learned(model: DPLModel) -> None:
+def _nothing_learned(model: DPLModel, *_: object) -> None:
     nn.init.zeros_(model.denoiser.outputs.weight)
     nn.init.zeros_(model.denoiser.outputs.bias)
+
+
+Change = Callable[[DPLModel, Callable[[], TrainingPool], int], None]
 
 
 @dataclass(frozen=True)
@@ -167,16 +170,14 @@ class Row:
     Attributes:
         training: how the reverse process is trained; None: not at all.
         settings: of the enhancement, other than in the weights.
-        change: what is done to the model afterwards.
-        gaussian: the closed-form denoiser takes the place of D_theta.
+        change: what is done to the model afterwards; is also given the scans to draw training pairs from, and the seed.
         certain: has nothing random, so one seed is enough.
     """
 
     name: str
     training: Training | None
     settings: dict[str, Any] = field(default_factory=dict)
-    change: Callable[[DPLModel], None] | None = None
-    gaussian: bool = False
+    change: Change | None = None
     certain: bool = False
 
     @property
@@ -194,7 +195,7 @@ ROWS = [
     Row("as bundled", None),
     Row("no enhancement", None, {"variants": 0}, certain=True),
     Row("noise and average, no D", None, {"steps": 1}, _noise_alone),
-    Row("closed-form Gaussian", None, gaussian=True),
+    Row("closed-form Gaussian", None, {}, _gaussian),
     Row("same-size deterministic refiner", Training("deterministic", settings=DETERMINISTIC), DETERMINISTIC),
     Row("evidence alone, nothing learned", None, {}, _nothing_learned),
     Row("without evidence", FULL, {}, _no_evidence),

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from ablation_parts import REFERENCE, ROWS, Row, Training, measured_gaussian
+from ablation_parts import REFERENCE, ROWS, Row, Training
 
 from DPLSegmentLib import InputError, OneShotSegmenter
 from DPLSegmentLib.checkpoint import load_weights
@@ -31,7 +31,7 @@ from DPLSegmentLib.evaluation.results import SETTINGS, ResultFile, agree, read_r
 from DPLSegmentLib.evaluation.results import Row as Score
 from DPLSegmentLib.evaluation.scans import folds, load_scan, scan_names
 from DPLSegmentLib.evaluation.scoring import score
-from DPLSegmentLib.evaluation.tables import figure_text, markdown
+from DPLSegmentLib.evaluation.tables import figure_text, markdown, pair_values
 from DPLSegmentLib.model import DPLModel
 from DPLSegmentLib.training.cache import DataConfig, prepare_cache
 from DPLSegmentLib.training.configs import named_config
@@ -82,9 +82,7 @@ class Ablation:
         if row.training is not None:
             self._train(model, row.training, seed)
         if row.change is not None:
-            row.change(model)
-        if row.gaussian:
-            model.denoiser = measured_gaussian(model, self.pool, seed)
+            row.change(model, lambda: self.pool, seed)
         model.config = replace(model.config, enhancement=replace(model.config.enhancement, **row.settings))
         return model
 
@@ -137,10 +135,8 @@ def stored_scores(output: Path, row: Row) -> list[Score]:
 
 def mean_of(scores: list[Score]) -> float:
     """Mean over labels, then over pairs."""
-    pairs: dict[tuple, list[float]] = {}
-    for one in scores:
-        pairs.setdefault((one.support, one.query), []).append(one.dice)
-    return sum(sum(values) / len(values) for values in pairs.values()) / len(pairs)
+    values = pair_values(scores, lambda one: one.dice).values()
+    return sum(values) / len(values)
 
 
 def table(output: Path, rows: list[Row]) -> str:
