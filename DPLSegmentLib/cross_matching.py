@@ -14,6 +14,7 @@ from .sphere import unit
 
 STRIDE = 2  # matching runs on every second feature sample
 HOPELESS = 1e-3  # looked-up probability up to which variants are not tried
+_LEAST = 1e-30  # of a sum that is divided by
 
 
 @dataclass
@@ -33,6 +34,29 @@ class CrossReadout:
         """Parts one after the other along an axis."""
         probability, spread = ([getattr(part, name) for part in parts] for name in ("probability", "spread"))
         return cls(torch.cat(probability, dim=axis), torch.cat(spread, dim=axis))
+
+
+@dataclass
+class SliceEvidence:
+    """What each of M reference slices would say by itself, to be weighed afterwards without looking again.
+
+    Attributes:
+        explained: (M, P) how well each slice explains each place of the query, in units of ``exp(best)``.
+        shares: (L, M, P) how much of that are places of each label.
+        best: (P,) logarithm of the unit: the largest score of a place, 0 for one that looks the same at the same place.
+    """
+
+    explained: Tensor
+    shares: Tensor
+    best: Tensor
+
+    def weighed(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """With weights (S, M) over slices: probabilities (S, L, P), and the logarithm of what explains them, (S, P).
+
+        Where no slice counts, the probability is 0.
+        """
+        total = (weights @ self.explained).clamp_min(_LEAST)
+        return torch.einsum("sm,lmp->slp", weights, self.shares) / total[:, None], total.log() + self.best
 
 
 class CrossMatcher(nn.Module):
@@ -72,29 +96,31 @@ class CrossMatcher(nn.Module):
             query: (C, h, w) features; query_place: (2, h, w) positions in body coordinates.
             support: (M, C, H, W) features of reference slices; support_place: (M, 2, H, W).
             masks: (L, M, H, W) label probabilities of the reference slices.
-            slot_bias: (M,) added to the scores of each reference slice; 0 if None.
+            slot_bias: (L, M), or (M,) for all labels, added to the scores of each reference slice; -inf where a slice
+                is not asked; 0 if None.
             moves: for each label (V, C), by how much each variant moves its places (unit features); None: not at all.
         """
         height, width = query.shape[-2:]
-        sharpness, gain = torch.exp(-self.log_temperature), self.log_position.exp()
-        asked = unit(query.flatten(1).T)
-        keys = unit(support.flatten(2).transpose(1, 2).flatten(0, 1))
-        where, there = query_place.flatten(1).T, support_place.flatten(2).transpose(1, 2).flatten(0, 1)
-        # |x - x'|² less the part that is the same for all places of the support
-        bias = -gain * there.square().sum(-1)
-        if slot_bias is not None:
-            bias = bias + slot_bias.repeat_interleave(support.shape[-2] * support.shape[-1])
-        scores = torch.cat([asked * sharpness, where * (2.0 * gain), torch.ones_like(where[:, :1])], dim=-1)
-        scores = scores @ torch.cat([keys, there, bias[:, None]], dim=-1).T
-        scores = scores - scores.amax(dim=-1, keepdim=True).detach()
+        asked, keys = _directions(query[None])[0], _directions(support).flatten(0, 1)
+        sharpness = torch.exp(-self.log_temperature)
+        scores, _ = self._scores(query, query_place, support, support_place)
         weights = scores.exp()
+        explained, shares = _by_slice(weights, masks)
+        if moves is not None:
+            # Summed up by themselves, because they may be far less than what they would have to be subtracted from.
+            outside = (masks <= 0.5).to(masks)
+            rests, rest_shares = _of_labels(weights, outside), _of_labels(weights, outside * masks)
         values = masks.flatten(1)  # (L, places)
-        total, found = weights.sum(-1), weights @ values.T
+        slices = torch.arange(len(support), device=query.device).repeat_interleave(len(keys) // len(support))
+        biases = scores.new_zeros(len(masks), len(support))
+        if slot_bias is not None:
+            biases = biases + slot_bias
         probabilities, spreads = [], []
-        for label in range(len(masks)):
+        for label, bias in enumerate(biases):
             move = None if moves is None else moves[label]
-            inside = values[label] > 0.5
-            plain = found[:, label] / total
+            total, found = bias.exp() @ explained, bias.exp() @ shares[label]
+            inside = (values[label] > 0.5) & (bias > -torch.inf)[slices]
+            plain = found / total.clamp_min(_LEAST)
             # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
             tried = torch.nonzero(plain.detach() > HOPELESS).flatten()
             if move is None or len(tried) == 0 or not bool(inside.any()):
@@ -102,20 +128,55 @@ class CrossMatcher(nn.Module):
                 spreads.append(torch.zeros_like(total))
                 continue
             own, share = keys[inside], values[label][inside]
-            near, places = scores[tried][:, inside], asked[tried]
-            rest = (total[tried] - near.exp().sum(-1)).clamp_min(0.0)
-            rest_found = (found[tried, label] - near.exp() @ share).clamp_min(0.0)
-            sums, shares = [], []
+            near, places = scores[tried][:, inside] + bias[slices[inside]], asked[tried]
+            rest, rest_found = (bias.exp() @ part[label][:, tried] for part in (rests, rest_shares))
+            sums, sums_found = [], []
             for step in move:
                 carried = (near + sharpness * (places @ (unit(own + step) - own).T)).exp()
                 sums.append(carried.sum(-1))
-                shares.append(carried @ share)
-            each, each_found = torch.stack(sums), torch.stack(shares)
-            mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(1e-30)
-            alone = (rest_found + each_found) / (rest + each).clamp_min(1e-30)
+                sums_found.append(carried @ share)
+            each, each_found = torch.stack(sums), torch.stack(sums_found)
+            mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(_LEAST)
+            alone = (rest_found + each_found) / (rest + each).clamp_min(_LEAST)
             probabilities.append(plain.index_copy(0, tried, mean))
             spreads.append(torch.zeros_like(total).index_copy(0, tried, alone.std(dim=0, correction=0)))
         return CrossReadout(*(torch.stack(v).view(-1, height, width).clamp(0.0, 1.0) for v in (probabilities, spreads)))
+
+    def by_slice(
+        self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor, masks: Tensor
+    ) -> SliceEvidence:
+        """What each reference slice would say by itself. Args: as in :meth:`forward`."""
+        scores, best = self._scores(query, query_place, support, support_place)
+        return SliceEvidence(*_by_slice(scores.exp(), masks), best)
+
+    def _scores(
+        self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(P, M·places), less the largest of each query place; and that largest, (P,), which is at most 0."""
+        sharpness, gain = torch.exp(-self.log_temperature), self.log_position.exp()
+        asked, keys = _directions(query[None])[0], _directions(support).flatten(0, 1)
+        where, there = query_place.flatten(1).T, support_place.flatten(2).transpose(1, 2).flatten(0, 1)
+        # |x - x'|² less the part that is the same for all places of the support
+        bias = -gain * there.square().sum(-1)
+        scores = torch.cat([asked * sharpness, where * (2.0 * gain), torch.ones_like(where[:, :1])], dim=-1)
+        scores = scores @ torch.cat([keys, there, bias[:, None]], dim=-1).T
+        best = scores.amax(dim=-1).detach()
+        return scores - best[:, None], best - gain * where.square().sum(-1) - sharpness
+
+
+def _directions(features: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, places, C), unit vectors."""
+    return unit(features.flatten(2).transpose(1, 2))
+
+
+def _of_labels(weights: Tensor, masks: Tensor) -> Tensor:
+    """Sums of weights (P, M·places) over the places of masks (L, M, H, W) in each slice: (L, M, P)."""
+    return torch.einsum("pms,lms->lmp", weights.view(len(weights), masks.shape[1], -1), masks.flatten(2))
+
+
+def _by_slice(weights: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of weights over all places of each slice, (M, P), and over those of each label, (L, M, P)."""
+    return weights.view(len(weights), masks.shape[1], -1).sum(-1).T, _of_labels(weights, masks)
 
 
 def body_coordinates(image: Tensor) -> Tensor:

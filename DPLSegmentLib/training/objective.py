@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..coarse import places
 from ..cross_matching import STRIDE
 from ..encoder import FEATURE_STRIDE
 from ..evidence import evidence, organ_prototype
-from ..look_up import places
 from ..model import DPLModel, SupportPrototypes
 from ..preprocessing import neighbour_mix
 from ..similarity import SimilarityMaps

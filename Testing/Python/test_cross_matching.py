@@ -64,6 +64,57 @@ def test_the_order_of_references_does_not_matter_and_a_bias_prefers_one():
     assert float(read[0, 8, 11]) > 0.9
 
 
+OTHERS = torch.randn(3, 16, SIDE, SIDE, generator=seeded(5)) * 0.5 + FEATURES
+BIASES = torch.tensor([[0.0, -1.0, -torch.inf], [-2.0, -torch.inf, 0.0]])
+TWO_MASKS = torch.stack([MASK, disc(SIDE, (12, 4), 4)])[:, None].expand(-1, 3, -1, -1)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_each_label_may_prefer_slices_of_its_own(moving):
+    moves = [0.3 * torch.randn(2, 16, generator=seeded(2)) for _ in TWO_MASKS] if moving else None
+    both = read_out(FEATURES, PLACE, OTHERS, TWO_MASKS, BIASES, moves)
+    for label, bias in enumerate(BIASES):
+        part = slice(label, label + 1)
+        alone = read_out(FEATURES, PLACE, OTHERS, TWO_MASKS[part], bias, moves[part] if moving else None)
+        torch.testing.assert_close(both.probability[part], alone.probability, rtol=0, atol=1e-6)
+        torch.testing.assert_close(both.spread[part], alone.spread, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_slice_that_is_not_asked_might_as_well_not_be_there(moving):
+    moves = [0.3 * torch.randn(2, 16, generator=seeded(2)) for _ in TWO_MASKS] if moving else None
+    asked = torch.tensor([0.0, -1.0, -torch.inf])
+    without = read_out(FEATURES, PLACE, OTHERS[:2], TWO_MASKS[:, :2], asked[:2], moves)
+    read = read_out(FEATURES, PLACE, OTHERS, TWO_MASKS, asked, moves)
+    torch.testing.assert_close(read.probability, without.probability, rtol=0, atol=1e-5)
+    torch.testing.assert_close(read.spread, without.spread, rtol=0, atol=1e-5)
+
+
+def by_slice(features, place, references, masks):
+    with torch.no_grad():
+        return CrossMatcher().by_slice(features, place, references, PLACE.expand(len(references), -1, -1, -1), masks)
+
+
+def test_what_slices_say_by_themselves_can_be_weighed_afterwards():
+    probability, _ = by_slice(FEATURES, PLACE, OTHERS, TWO_MASKS).weighed(BIASES.exp())
+    for bias, found in zip(BIASES, probability, strict=True):
+        read = look_up(FEATURES, PLACE, OTHERS, TWO_MASKS, bias)
+        torch.testing.assert_close(found.view_as(read), read, rtol=0, atol=1e-5)
+    nothing, _ = by_slice(FEATURES, PLACE, OTHERS, TWO_MASKS).weighed(torch.zeros(1, 3))
+    assert float(nothing.abs().max()) == 0.0
+
+
+def test_what_explains_a_place_is_the_sum_of_its_scores():
+    matcher, other = CrossMatcher(), torch.randn(16, SIDE, SIDE, generator=seeded(1))
+    asked, keys = (F.normalize(values.flatten(1).T, dim=-1) for values in (other, FEATURES))
+    place = PLACE + 0.4  # positions count by their distance alone, wherever they are
+    distance = torch.cdist(place.flatten(1).T, PLACE.flatten(1).T).square()
+    sharpness = 1 / matcher.log_temperature.exp()
+    expected = ((asked @ keys.T - 1) * sharpness - matcher.log_position.exp() * distance).logsumexp(-1)
+    _, explained = by_slice(other, place, FEATURES[None], MASK[None, None]).weighed(torch.ones(1, 1))
+    torch.testing.assert_close(explained[0], expected, rtol=0, atol=1e-2)
+
+
 def turned_away(angle: float) -> torch.Tensor:
     """Features whose organ has turned by an angle towards a direction that nothing else has: (17, SIDE, SIDE)."""
     organ = torch.zeros(17)

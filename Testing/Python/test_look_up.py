@@ -8,11 +8,12 @@ import pytest
 import torch
 from helpers import disc, encoded_scan, seeded
 
-import DPLSegmentLib.look_up as module
+import DPLSegmentLib.looking as module
 from DPLSegmentLib.checkpoint import load_weights
 from DPLSegmentLib.correspondence import Correspondence
 from DPLSegmentLib.errors import Cancelled
-from DPLSegmentLib.look_up import REACH_MM, REFERENCES, look_up, references
+from DPLSegmentLib.look_up import look_up
+from DPLSegmentLib.looking import REACH_MM, REFERENCES, references
 from DPLSegmentLib.progress_parts import ProgressPart
 from DPLSegmentLib.propagation import LabelResult
 from DPLSegmentLib.training.objective import shrink
