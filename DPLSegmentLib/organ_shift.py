@@ -41,7 +41,7 @@ def organ_shifts(looking: Looking, progress: ProgressPart) -> list[float]:
             probability, explained = _evidence(looking, index, asked.slices).weighed(asked.bias.to(mass).exp())
             mass += probability.sum(-1)
             sums += torch.einsum("slp,sp->sl", probability, explained)
-        progress((index + 1) / count, f"finding the organs' height, slice {index + 1} of {count}")
+        progress((index + 1) / count, f"locating organs, slice {index + 1} of {count}")
     return [_best(*of_label) for of_label in zip(mass.T, sums.T, strict=True)]
 
 

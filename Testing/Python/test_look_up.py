@@ -9,6 +9,7 @@ import torch
 from helpers import disc, encoded_scan, seeded
 
 import DPLSegmentLib.looking as module
+from DPLSegmentLib.alignment import SliceAlignment
 from DPLSegmentLib.checkpoint import load_weights
 from DPLSegmentLib.correspondence import Correspondence
 from DPLSegmentLib.errors import Cancelled
@@ -19,6 +20,7 @@ from DPLSegmentLib.propagation import LabelResult
 from DPLSegmentLib.training.objective import shrink
 
 SIZE, COUNT, SLICE_MM = 96, 3, 8.0
+SAME_PLACE = Correspondence({n: float(n) for n in range(COUNT)})
 PLACES = {1: (30.0, 34.0), 2: (36.0, 66.0), 3: (66.0, 48.0)}  # label -> centre in the support
 
 
@@ -37,7 +39,7 @@ def looked_up():
     (first, drawn), (second, wanted) = patient(0.0, 1), patient(3.0, 2)
     support, query = encoded_scan(model, first, SLICE_MM), encoded_scan(model, second, SLICE_MM)
 
-    def run(variants: int = 8, should_cancel=None):
+    def run(variants: int = 8, should_cancel=None, alignment=SAME_PLACE):
         enhancement = replace(model.config.enhancement, variants=variants)
         own = load_weights()[0]
         own.config = replace(model.config, enhancement=enhancement)
@@ -49,9 +51,8 @@ def looked_up():
             }
             maps = {n: own.similarity(query.features, p.enhanced, p.pooled.background) for n, p in prototypes.items()}
         noise = {label: seeded(10 + label) for label in drawn}
-        same_place = Correspondence({n: float(n) for n in range(COUNT)})
         progress = ProgressPart(None)
-        return look_up(own, query, support, masks, prototypes, noise, maps, same_place, progress, should_cancel)
+        return look_up(own, query, support, masks, prototypes, noise, maps, alignment, progress, should_cancel)
 
     return run, wanted
 
@@ -67,13 +68,24 @@ def test_where_the_support_shows_nothing_like_it_no_slice_is_asked():
     assert references(-5.0, 4, REACH_MM / 2) == [] and references(float("nan"), 4, 5.0) == []
 
 
-def test_organs_are_found_where_they_lie_in_the_other_patient(looked_up):
+@pytest.mark.parametrize("alignment", [SAME_PLACE, SliceAlignment(1.0, 0.0, 0.0)])
+def test_organs_are_found_where_they_lie_in_the_other_patient(looked_up, alignment):
     run, wanted = looked_up
-    found, _ = run()
+    found, _ = run(alignment=alignment)
     for label, mask in wanted.items():
         small = shrink(shrink(mask[None]), 2)[0] > 0.5
         others = shrink(shrink(sum(m for n, m in wanted.items() if n != label)[None]), 2)[0] > 0.5
         assert found[label][1][small].mean() > 0.5 > found[label][1][others].mean() + 0.3
+
+
+def test_organs_are_shifted_where_slices_were_aligned_and_not_where_they_are_known(looked_up, monkeypatch):
+    run, _ = looked_up
+    far = [0.0, 10 * SLICE_MM, 0.0]
+    monkeypatch.setattr("DPLSegmentLib.look_up.organ_shifts", lambda *_: far)
+    aligned, _ = run(alignment=SliceAlignment(1.0, 0.0, 0.0))
+    known, _ = run()
+    assert [float(aligned[label].max()) > 0.5 for label in PLACES] == [True, False, True]
+    assert all(float(known[label].max()) > 0.5 for label in PLACES)
 
 
 def test_variants_of_the_organs_prototype_change_what_is_found_and_know_where(looked_up):
