@@ -16,7 +16,9 @@ from .looking import Looking
 from .progress_parts import ProgressPart
 
 SHIFTS_MM = (0.0, 8.0, -8.0, 16.0, -16.0, 24.0, -24.0, 32.0, -32.0, 40.0, -40.0)
-COST = 0.005  # log-likelihood that a shift must gain for every millimetre
+# Standard deviation of a Gaussian prior for the shift, in the unit of one place's log-likelihood. Without it an organ of
+# which the query shows little that is like it drifts to an end of the range.
+SPREAD_MM = 36.0
 COUNTED = 48  # query slices looked at, at most, evenly spread
 SPACING_MM = 6.0  # about how far apart the support's slices are that are looked up; finer than shifts need not be
 ENOUGH = 0.5  # of the most that is found under any shift; what is found of an organ that was lost is no measure
@@ -27,7 +29,7 @@ def organ_shifts(looking: Looking, progress: ProgressPart) -> list[float]:
     """How far each organ is shifted, in mm along the support's slice axis, in the order of ``organs.labels``.
 
     For every shift, the log-likelihood of a query place is the logarithm of the sum of its matching scores; the mean
-    over all places, weighted by the organ's probability there, decides, less a little for a shift's length.
+    over all places, weighted by the organ's probability there, decides, together with a prior in favour of no shift.
     """
     count = len(looking.where)
     mass = torch.zeros(len(SHIFTS_MM), len(looking.organs.labels)).to(looking.query.features)
@@ -53,6 +55,6 @@ def _evidence(looking: Looking, index: int, slices: list[int]) -> SliceEvidence:
 
 def _best(mass: Tensor, sums: Tensor) -> float:
     """The first of the most likely shifts, none if nothing was found; from the sums (shifts,) over places."""
-    gain = sums / mass.clamp_min(1e-6) - COST * torch.tensor(SHIFTS_MM).abs().to(mass)
+    gain = sums / mass.clamp_min(1e-6) - 0.5 * (torch.tensor(SHIFTS_MM) / SPREAD_MM).square().to(mass)
     gain = torch.where(mass >= ENOUGH * mass.max(), gain, -torch.inf).tolist()
     return SHIFTS_MM[max(range(len(SHIFTS_MM)), key=gain.__getitem__)]
