@@ -12,12 +12,13 @@ from torch import Tensor
 
 from .cross_matching import SliceEvidence
 from .errors import stop_if
+from .evidence import FEWEST
 from .looking import Looking
 from .progress_parts import ProgressPart
 
 SHIFTS_MM = (0.0, 8.0, -8.0, 16.0, -16.0, 24.0, -24.0, 32.0, -32.0, 40.0, -40.0)
-# Standard deviation of a Gaussian prior for the shift, in the unit of one place's log-likelihood. Without it an organ of
-# which the query shows little that is like it drifts to an end of the range.
+# Standard deviation of a Gaussian prior for the shift, in the unit of one place's log-likelihood. Without it an organ
+# that the query shows little of drifts to an end of the range.
 SPREAD_MM = 36.0
 COUNTED = 48  # query slices looked at, at most, evenly spread
 SPACING_MM = 6.0  # about how far apart the support's slices are that are looked up; finer than shifts need not be
@@ -54,7 +55,9 @@ def _evidence(looking: Looking, index: int, slices: list[int]) -> SliceEvidence:
 
 
 def _best(mass: Tensor, sums: Tensor) -> float:
-    """The first of the most likely shifts, none if nothing was found; from the sums (shifts,) over places."""
+    """The first of the most likely shifts, none if next to nothing was found; from sums (shifts,) over places."""
+    if float(mass.max()) < FEWEST:
+        return 0.0
     gain = sums / mass.clamp_min(1e-6) - 0.5 * (torch.tensor(SHIFTS_MM) / SPREAD_MM).square().to(mass)
     gain = torch.where(mass >= ENOUGH * mass.max(), gain, -torch.inf).tolist()
     return SHIFTS_MM[max(range(len(SHIFTS_MM)), key=gain.__getitem__)]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import disc, seeded
 
+import DPLSegmentLib.organ_shift as module
 from DPLSegmentLib.checkpoint import load_weights
 from DPLSegmentLib.coarse import CoarseOrgans, CoarseScan
 from DPLSegmentLib.errors import Cancelled
@@ -13,10 +14,10 @@ from DPLSegmentLib.looking import Looking
 from DPLSegmentLib.organ_shift import COUNTED, SHIFTS_MM, organ_shifts
 from DPLSegmentLib.progress_parts import ProgressPart
 
-SIDE, COUNT, SLICE_MM, WIDTH = 24, 16, 8.0, 64
-ORGAN = range(5, 11)  # slices
+SIDE, COUNT, SLICE_MM, WIDTH = 16, 22, 8.0, 64
+ORGAN = range(8, 14)  # slices
 TURN = 0.15  # rad a slice, by which the look of an organ's column changes
-COLUMNS = {1: disc(SIDE, (11.5, 5.5), 4), 2: disc(SIDE, (11.5, 17.5), 4)}
+COLUMNS = {1: disc(SIDE, (7.5, 3.5), 3), 2: disc(SIDE, (7.5, 11.5), 3)}
 AXES = torch.linspace(-1, 1, SIDE)
 PLACES = torch.stack(torch.meshgrid(AXES, AXES, indexing="ij")).expand(COUNT, -1, -1, -1)
 
@@ -48,7 +49,7 @@ def looking(slices_up: dict[int, int]) -> Looking:
     return Looking(load_weights()[0], patient(slices_up, 2), patient(still, 1), organs, where, None)
 
 
-@pytest.mark.parametrize("slices", [-5, -2, -1, 0, 1, 2, 5])
+@pytest.mark.parametrize("slices", [-3, -2, -1, 0, 1, 2, 3])
 def test_an_organ_that_lies_higher_or_lower_is_found_there_and_the_other_is_left(slices):
     shifts = organ_shifts(looking({1: slices, 2: 0}), ProgressPart(None))
     assert shifts == [-slices * SLICE_MM, 0.0]
@@ -69,6 +70,32 @@ def test_an_organ_of_which_nothing_is_found_stays_where_it_is():
     look = looking({1: 0, 2: 2})
     look.organs.masks[0] = 0.0
     assert organ_shifts(look, ProgressPart(None)) == [SHIFTS_MM[0], -2 * SLICE_MM] == [0.0, -16.0]
+
+
+def test_the_prior_holds_organs_back(monkeypatch):
+    monkeypatch.setattr(module, "SPREAD_MM", 4.0)
+    assert organ_shifts(looking({1: 2, 2: -2}), ProgressPart(None)) == [0.0, 0.0]
+
+
+def with_column(look: Looking, values: torch.Tensor) -> Looking:
+    """The same with other features (N, C) in the first column of the query."""
+    features = torch.where(COLUMNS[1] > 0.5, values[:, :, None, None], look.query.features)
+    look.query = CoarseScan(features, PLACES, SLICE_MM)
+    return look
+
+
+def test_an_organ_that_is_not_in_the_query_is_not_moved():
+    look = looking({1: 0, 2: 2})
+    body = torch.zeros(COUNT, WIDTH)
+    body[:, 0] = 1.0
+    assert organ_shifts(with_column(look, body), ProgressPart(None)) == [0.0, -2 * SLICE_MM]
+
+
+def test_an_organ_whose_look_says_nothing_about_its_place_does_not_drift_away():
+    look = looking({1: 0, 2: 2})
+    everywhere = look.query.features[ORGAN[len(ORGAN) // 2], :, 7, 3]
+    drifting = with_column(look, everywhere.expand(COUNT, -1))
+    assert abs(organ_shifts(drifting, ProgressPart(None))[0]) <= SLICE_MM
 
 
 def test_where_the_support_does_not_reach_nothing_is_shifted():
