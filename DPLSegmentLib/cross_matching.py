@@ -14,6 +14,7 @@ from .sphere import unit
 
 STRIDE = 2  # matching runs on every second feature sample
 HOPELESS = 1e-3  # looked-up probability up to which variants are not tried
+ROWS = 128  # query places whose scores are worked out at once by slice, so that many slices take little memory
 _LEAST = 1e-30  # of a sum that is divided by
 
 
@@ -103,9 +104,10 @@ class CrossMatcher(nn.Module):
         height, width = query.shape[-2:]
         asked, keys = _directions(query[None])[0], _directions(support).flatten(0, 1)
         sharpness = torch.exp(-self.log_temperature)
-        scores, _ = self._scores(query, query_place, support, support_place)
+        scores = self._asking(query, query_place) @ self._against(support, support_place)
+        scores = scores - scores.amax(dim=-1, keepdim=True).detach()
         weights = scores.exp()
-        explained, shares = _by_slice(weights, masks)
+        explained, shares = _of_slices(weights, len(support)), _of_labels(weights, masks)
         if moves is not None:
             # Summed up by themselves, because they may be far less than what they would have to be subtracted from.
             outside = (masks <= 0.5).to(masks)
@@ -145,23 +147,33 @@ class CrossMatcher(nn.Module):
     def by_slice(
         self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor, masks: Tensor
     ) -> SliceEvidence:
-        """What each reference slice would say by itself. Args: as in :meth:`forward`."""
-        scores, best = self._scores(query, query_place, support, support_place)
-        return SliceEvidence(*_by_slice(scores.exp(), masks), best)
+        """What each reference slice would say by itself. Args: as in :meth:`forward`. For inference only."""
+        against = self._against(support, support_place)
+        explained, shares, best = [], [], []
+        for places in self._asking(query, query_place).split(ROWS):
+            scores = places @ against
+            best.append(scores.amax(dim=-1))
+            weights = scores.sub_(best[-1][:, None]).exp_()
+            explained.append(_of_slices(weights, len(support)))
+            shares.append(_of_labels(weights, masks))
+        unit_score = torch.exp(-self.log_temperature)
+        level = torch.cat(best) - unit_score - self.log_position.exp() * query_place.flatten(1).square().sum(0)
+        return SliceEvidence(torch.cat(explained, dim=1), torch.cat(shares, dim=2), level)
 
-    def _scores(
-        self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """(P, M·places), less the largest of each query place; and that largest, (P,), which is at most 0."""
-        sharpness, gain = torch.exp(-self.log_temperature), self.log_position.exp()
-        asked, keys = _directions(query[None])[0], _directions(support).flatten(0, 1)
-        where, there = query_place.flatten(1).T, support_place.flatten(2).transpose(1, 2).flatten(0, 1)
-        # |x - x'|² less the part that is the same for all places of the support
-        bias = -gain * there.square().sum(-1)
-        scores = torch.cat([asked * sharpness, where * (2.0 * gain), torch.ones_like(where[:, :1])], dim=-1)
-        scores = scores @ torch.cat([keys, there, bias[:, None]], dim=-1).T
-        best = scores.amax(dim=-1).detach()
-        return scores - best[:, None], best - gain * where.square().sum(-1) - sharpness
+    def _asking(self, query: Tensor, query_place: Tensor) -> Tensor:
+        """(P, C + 3): times :meth:`_against`, the score of a query place and a support place.
+
+        Up to what is the same for all places of the support: -1/temperature and -gain·|x|².
+        """
+        where = query_place.flatten(1).T
+        looks = _directions(query[None])[0] * torch.exp(-self.log_temperature)
+        return torch.cat([looks, where * (2.0 * self.log_position.exp()), torch.ones_like(where[:, :1])], dim=-1)
+
+    def _against(self, support: Tensor, support_place: Tensor) -> Tensor:
+        """(C + 3, M·places)."""
+        there = support_place.flatten(2).transpose(1, 2).flatten(0, 1)
+        bias = -self.log_position.exp() * there.square().sum(-1)
+        return torch.cat([_directions(support).flatten(0, 1), there, bias[:, None]], dim=-1).T
 
 
 def _directions(features: Tensor) -> Tensor:
@@ -174,9 +186,9 @@ def _of_labels(weights: Tensor, masks: Tensor) -> Tensor:
     return torch.einsum("pms,lms->lmp", weights.view(len(weights), masks.shape[1], -1), masks.flatten(2))
 
 
-def _by_slice(weights: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of weights over all places of each slice, (M, P), and over those of each label, (L, M, P)."""
-    return weights.view(len(weights), masks.shape[1], -1).sum(-1).T, _of_labels(weights, masks)
+def _of_slices(weights: Tensor, count: int) -> Tensor:
+    """Sums of weights (P, count·places) over the places of each slice: (count, P)."""
+    return weights.view(len(weights), count, -1).sum(-1).T
 
 
 def body_coordinates(image: Tensor) -> Tensor:
