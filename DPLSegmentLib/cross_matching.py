@@ -30,12 +30,6 @@ class CrossReadout:
     probability: Tensor
     spread: Tensor
 
-    @classmethod
-    def joined(cls, parts: Sequence[CrossReadout], axis: int) -> CrossReadout:
-        """Parts one after the other along an axis."""
-        probability, spread = ([getattr(part, name) for part in parts] for name in ("probability", "spread"))
-        return cls(torch.cat(probability, dim=axis), torch.cat(spread, dim=axis))
-
 
 @dataclass
 class SliceEvidence:

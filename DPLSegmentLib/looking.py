@@ -17,6 +17,7 @@ from .progress_parts import ProgressPart
 REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0
 SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
+MOST_SLICES = 2 * REFERENCES  # compared with at once, about, for memory's sake
 TOGETHER = 6  # labels whose variants are tried at once: few enough that cancelling takes effect within a second
 
 
@@ -87,22 +88,31 @@ class Looking:
             moves: of each label, see :meth:`CrossMatcher.forward`.
         """
         count, labels = len(self.query.features), len(self.organs.labels)
-        empty = torch.zeros(labels, *self.query.features.shape[-2:]).to(self.query.features)
-        step = labels if moves is None else TOGETHER
-        found = []
+        parts = self._together(labels if moves is None else TOGETHER)
+        probability = torch.zeros(labels, count, *self.query.features.shape[-2:]).to(self.query.features)
+        spread = torch.zeros_like(probability)
         for index in range(count):
-            parts = []
-            for first in range(0, labels, step):
+            for part in parts:
                 stop_if(self.should_cancel)
-                part = slice(first, first + step)
-                asked = self.asked(index, self.shifts[part])
+                asked = self.asked(index, [self.shifts[n] for n in part])
                 if not asked.slices:
-                    parts.append(CrossReadout(empty[part], empty[part]))
                     continue
                 here = (self.query.features[index], self.query.places[index])
                 there = (self.support.features[asked.slices], self.support.places[asked.slices])
-                masks, part_moves = self.organs.masks[part, asked.slices], None if moves is None else moves[part]
-                parts.append(self.model.cross(*here, *there, masks, asked.bias.to(empty), part_moves))
-            found.append(CrossReadout.joined(parts, 0))
+                masks, bias = self.organs.masks[part][:, asked.slices], asked.bias.to(probability)
+                read = self.model.cross(*here, *there, masks, bias, None if moves is None else [moves[n] for n in part])
+                probability[part, index], spread[part, index] = read.probability, read.spread
             progress((index + 1) / count, f"comparing slice {index + 1} of {count}")
-        return CrossReadout.joined([CrossReadout(p.probability[:, None], p.spread[:, None]) for p in found], 1)
+        return CrossReadout(probability, spread)
+
+    def _together(self, most: int) -> list[list[int]]:
+        """Rows of labels that are looked up at once: at most so many, and of shifts that ask for few slices."""
+        parts: list[list[int]] = [[]]
+        for row in sorted(range(len(self.shifts)), key=lambda n: (self.shifts[n], n)):
+            shifts = {self.shifts[n] for n in [*parts[-1], row]}
+            further = (max(shifts) - min(shifts)) / self.support.slice_mm
+            crowded = min(len(shifts) * REFERENCES, REFERENCES + further) > MOST_SLICES
+            if parts[-1] and (len(parts[-1]) == most or crowded):
+                parts.append([])
+            parts[-1].append(row)
+        return parts

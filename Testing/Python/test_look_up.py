@@ -96,11 +96,14 @@ def test_variants_of_the_organs_prototype_change_what_is_found_and_know_where(lo
         assert varied_maps[label].spread.max() > plain_maps[label].spread.max()
 
 
-def test_how_many_labels_are_tried_at_once_changes_nothing(looked_up, monkeypatch):
+@pytest.mark.parametrize("limit", ["TOGETHER", "MOST_SLICES"])
+def test_how_many_labels_and_slices_are_looked_up_at_once_changes_nothing(looked_up, monkeypatch, limit):
     run, _ = looked_up
-    together, _ = run()
-    monkeypatch.setattr(module, "TOGETHER", 1)
-    alone, _ = run()
+    monkeypatch.setattr("DPLSegmentLib.look_up.organ_shifts", lambda *_: [SLICE_MM, 0.0, -SLICE_MM])
+    alignment = SliceAlignment(1.0, 0.0, 0.0)
+    together, _ = run(alignment=alignment)
+    monkeypatch.setattr(module, limit, 1)
+    alone, _ = run(alignment=alignment)
     for label in together:
         torch.testing.assert_close(together[label], alone[label], rtol=0, atol=2e-5)
 
