@@ -14,7 +14,7 @@ from .sphere import unit
 
 STRIDE = 2  # matching runs on every second feature sample
 HOPELESS = 1e-3  # looked-up probability up to which variants are not tried
-ROWS = 128  # query places whose scores are worked out at once by slice, so that many slices take little memory
+ROWS = 128  # query places whose scores are worked out at once: fast, and many slices take little memory
 _LEAST = 1e-30  # of a sum that is divided by
 
 
@@ -95,48 +95,12 @@ class CrossMatcher(nn.Module):
                 is not asked; 0 if None.
             moves: for each label (V, C), by how much each variant moves its places (unit features); None: not at all.
         """
-        height, width = query.shape[-2:]
-        asked, keys = _directions(query[None])[0], _directions(support).flatten(0, 1)
+        reference = _References.of(self._against(support, support_place), _directions(support), masks, slot_bias)
+        blocks = zip(self._asking(query, query_place).split(ROWS), _directions(query[None])[0].split(ROWS), strict=True)
         sharpness = torch.exp(-self.log_temperature)
-        scores = self._asking(query, query_place) @ self._against(support, support_place)
-        scores = scores - scores.amax(dim=-1, keepdim=True).detach()
-        weights = scores.exp()
-        explained, shares = _of_slices(weights, len(support)), _of_labels(weights, masks)
-        if moves is not None:
-            # Summed up by themselves, because they may be far less than what they would have to be subtracted from.
-            outside = (masks <= 0.5).to(masks)
-            rests, rest_shares = _of_labels(weights, outside), _of_labels(weights, outside * masks)
-        values = masks.flatten(1)  # (L, places)
-        slices = torch.arange(len(support), device=query.device).repeat_interleave(len(keys) // len(support))
-        biases = scores.new_zeros(len(masks), len(support))
-        if slot_bias is not None:
-            biases = biases + slot_bias
-        probabilities, spreads = [], []
-        for label, bias in enumerate(biases):
-            move = None if moves is None else moves[label]
-            total, found = bias.exp() @ explained, bias.exp() @ shares[label]
-            inside = (values[label] > 0.5) & (bias > -torch.inf)[slices]
-            plain = found / total.clamp_min(_LEAST)
-            # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
-            tried = torch.nonzero(plain.detach() > HOPELESS).flatten()
-            if move is None or len(tried) == 0 or not bool(inside.any()):
-                probabilities.append(plain)
-                spreads.append(torch.zeros_like(total))
-                continue
-            own, share = keys[inside], values[label][inside]
-            near, places = scores[tried][:, inside] + bias[slices[inside]], asked[tried]
-            rest, rest_found = (bias.exp() @ part[label][:, tried] for part in (rests, rest_shares))
-            sums, sums_found = [], []
-            for step in move:
-                carried = (near + sharpness * (places @ (unit(own + step) - own).T)).exp()
-                sums.append(carried.sum(-1))
-                sums_found.append(carried @ share)
-            each, each_found = torch.stack(sums), torch.stack(sums_found)
-            mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(_LEAST)
-            alone = (rest_found + each_found) / (rest + each).clamp_min(_LEAST)
-            probabilities.append(plain.index_copy(0, tried, mean))
-            spreads.append(torch.zeros_like(total).index_copy(0, tried, alone.std(dim=0, correction=0)))
-        return CrossReadout(*(torch.stack(v).view(-1, height, width).clamp(0.0, 1.0) for v in (probabilities, spreads)))
+        parts = [_read(asking, looks, reference, moves, sharpness) for asking, looks in blocks]
+        size = (len(masks), *query.shape[-2:])
+        return CrossReadout(*(torch.cat(v, dim=1).view(size).clamp(0.0, 1.0) for v in zip(*parts, strict=True)))
 
     def by_slice(
         self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor, masks: Tensor
@@ -168,6 +132,64 @@ class CrossMatcher(nn.Module):
         there = support_place.flatten(2).transpose(1, 2).flatten(0, 1)
         bias = -self.log_position.exp() * there.square().sum(-1)
         return torch.cat([_directions(support).flatten(0, 1), there, bias[:, None]], dim=-1).T
+
+
+@dataclass
+class _References:
+    """The support's side of a look-up, the same for all query places."""
+
+    against: Tensor
+    keys: Tensor  # (M·places, C), unit vectors
+    masks: Tensor
+    biases: Tensor  # (L, M)
+
+    @classmethod
+    def of(cls, against: Tensor, directions: Tensor, masks: Tensor, slot_bias: Tensor | None) -> _References:
+        biases = masks.new_zeros(masks.shape[:2])
+        return cls(against, directions.flatten(0, 1), masks, biases if slot_bias is None else biases + slot_bias)
+
+
+def _read(
+    asking: Tensor, looks: Tensor, reference: _References, moves: Sequence[Tensor | None] | None, sharpness: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Probability and spread, (L, P) each, of a block of query places with unit features ``looks`` (P, C)."""
+    keys, masks, biases = reference.keys, reference.masks, reference.biases
+    scores = asking @ reference.against
+    scores = scores - scores.amax(dim=-1, keepdim=True).detach()
+    weights = scores.exp()
+    explained, shares = _of_slices(weights, masks.shape[1]), _of_labels(weights, masks)
+    if moves is not None:
+        # Summed up by themselves, because they may be far less than what they would have to be subtracted from.
+        outside = (masks <= 0.5).to(masks)
+        rests, rest_shares = _of_labels(weights, outside), _of_labels(weights, outside * masks)
+    values = masks.flatten(1)  # (L, places)
+    slices = torch.arange(masks.shape[1], device=masks.device).repeat_interleave(len(keys) // masks.shape[1])
+    probabilities, spreads = [], []
+    for label, bias in enumerate(biases):
+        move = None if moves is None else moves[label]
+        total, found = bias.exp() @ explained, bias.exp() @ shares[label]
+        inside = (values[label] > 0.5) & (bias > -torch.inf)[slices]
+        plain = found / total.clamp_min(_LEAST)
+        # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
+        tried = torch.nonzero(plain.detach() > HOPELESS).flatten()
+        if move is None or len(tried) == 0 or not bool(inside.any()):
+            probabilities.append(plain)
+            spreads.append(torch.zeros_like(total))
+            continue
+        own, share = keys[inside], values[label][inside]
+        near, places = scores[tried][:, inside] + bias[slices[inside]], looks[tried]
+        rest, rest_found = (bias.exp() @ part[label][:, tried] for part in (rests, rest_shares))
+        sums, sums_found = [], []
+        for step in move:
+            carried = (near + sharpness * (places @ (unit(own + step) - own).T)).exp()
+            sums.append(carried.sum(-1))
+            sums_found.append(carried @ share)
+        each, each_found = torch.stack(sums), torch.stack(sums_found)
+        mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(_LEAST)
+        alone = (rest_found + each_found) / (rest + each).clamp_min(_LEAST)
+        probabilities.append(plain.index_copy(0, tried, mean))
+        spreads.append(torch.zeros_like(total).index_copy(0, tried, alone.std(dim=0, correction=0)))
+    return torch.stack(probabilities), torch.stack(spreads)
 
 
 def _directions(features: Tensor) -> Tensor:

@@ -70,6 +70,7 @@ class Looking:
 
     def __post_init__(self) -> None:
         self.shifts = self.shifts or [0.0] * len(self.organs.labels)
+        self.shown = (self.organs.masks.amax((-2, -1)) > 0.0).cpu()
 
     def asked(self, index: int, shifts: Sequence[float], every: int = 1) -> Asked:
         """What a query slice is compared with for organs that are shifted by so much, in mm.
@@ -94,9 +95,10 @@ class Looking:
         for index in range(count):
             for part in parts:
                 stop_if(self.should_cancel)
-                asked = self.asked(index, [self.shifts[n] for n in part])
-                if not asked.slices:
+                part = [n for n in part if self._may_show(index, n)]
+                if not part:
                     continue
+                asked = self.asked(index, [self.shifts[n] for n in part])
                 here = (self.query.features[index], self.query.places[index])
                 there = (self.support.features[asked.slices], self.support.places[asked.slices])
                 masks, bias = self.organs.masks[part][:, asked.slices], asked.bias.to(probability)
@@ -104,6 +106,10 @@ class Looking:
                 probability[part, index], spread[part, index] = read.probability, read.spread
             progress((index + 1) / count, f"comparing slice {index + 1} of {count}")
         return CrossReadout(probability, spread)
+
+    def _may_show(self, index: int, row: int) -> bool:
+        """Whether any slice that is asked for a label shows it; if not, it is not found."""
+        return bool(self.shown[row, self.asked(index, [self.shifts[row]]).slices].any())
 
     def _together(self, most: int) -> list[list[int]]:
         """Rows of labels that are looked up at once: at most so many, and of shifts that ask for few slices."""
