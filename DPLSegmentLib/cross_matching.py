@@ -14,8 +14,9 @@ from .sphere import unit
 
 STRIDE = 2  # matching runs on every second feature sample
 HOPELESS = 1e-3  # looked-up probability up to which variants are not tried
-ROWS = 128  # query places whose scores are worked out at once: fast, and many slices take little memory
+ROWS = 32  # query places whose scores are worked out at once: fast, and many slices take little memory
 _LEAST = 1e-30  # of a sum that is divided by
+_NOTHING = -60.0  # logarithm of what counts as much as nothing; processors are slow at numbers that are much smaller
 
 
 @dataclass
@@ -45,6 +46,10 @@ class SliceEvidence:
     shares: Tensor
     best: Tensor
 
+    def of(self, rows: Sequence[int]) -> SliceEvidence:
+        """That of some of the slices."""
+        return SliceEvidence(self.explained[rows], self.shares[:, rows], self.best)
+
     def weighed(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """With weights (S, M) over slices: probabilities (S, L, P), and the logarithm of what explains them, (S, P).
 
@@ -52,6 +57,11 @@ class SliceEvidence:
         """
         total = (weights @ self.explained).clamp_min(_LEAST)
         return torch.einsum("sm,lmp->slp", weights, self.shares) / total[:, None], total.log() + self.best
+
+    def probability(self, weights: Tensor) -> Tensor:
+        """(L, P), with weights (L, M) over slices, other ones for each label. Where no slice counts, it is 0."""
+        total = (weights @ self.explained).clamp_min(_LEAST)
+        return (torch.einsum("lm,lmp->lp", weights, self.shares) / total).clamp(0.0, 1.0)
 
 
 class CrossMatcher(nn.Module):
@@ -85,7 +95,7 @@ class CrossMatcher(nn.Module):
         slot_bias: Tensor | None = None,
         moves: Sequence[Tensor | None] | None = None,
     ) -> CrossReadout:
-        """Look up.
+        """Look up: :meth:`by_slice`, weighed, and :meth:`varied` where a label has variants.
 
         Args:
             query: (C, h, w) features; query_place: (2, h, w) positions in body coordinates.
@@ -95,101 +105,119 @@ class CrossMatcher(nn.Module):
                 is not asked; 0 if None.
             moves: for each label (V, C), by how much each variant moves its places (unit features); None: not at all.
         """
-        reference = _References.of(self._against(support, support_place), _directions(support), masks, slot_bias)
-        blocks = zip(self._asking(query, query_place).split(ROWS), _directions(query[None])[0].split(ROWS), strict=True)
-        sharpness = torch.exp(-self.log_temperature)
-        parts = [_read(asking, looks, reference, moves, sharpness) for asking, looks in blocks]
-        size = (len(masks), *query.shape[-2:])
-        return CrossReadout(*(torch.cat(v, dim=1).view(size).clamp(0.0, 1.0) for v in zip(*parts, strict=True)))
+        biases = masks.new_zeros(masks.shape[:2]) + (0.0 if slot_bias is None else slot_bias)
+        plain = self.by_slice(query, query_place, support, support_place, masks).probability(biases.exp())
+        probabilities, spreads = [], []
+        for label, probability in enumerate(plain.view(-1, *query.shape[-2:])):
+            read = CrossReadout(probability, torch.zeros_like(probability))
+            if moves is not None and moves[label] is not None:
+                asked = (query, query_place, support, support_place, masks[label], biases[label])
+                read = self.varied(*asked, moves[label], probability)
+            probabilities.append(read.probability)
+            spreads.append(read.spread)
+        return CrossReadout(torch.stack(probabilities), torch.stack(spreads))
 
     def by_slice(
         self, query: Tensor, query_place: Tensor, support: Tensor, support_place: Tensor, masks: Tensor
     ) -> SliceEvidence:
-        """What each reference slice would say by itself. Args: as in :meth:`forward`. For inference only."""
-        against = self._against(support, support_place)
-        explained, shares, best = [], [], []
-        for places in self._asking(query, query_place).split(ROWS):
-            scores = places @ against
-            best.append(scores.amax(dim=-1))
-            weights = scores.sub_(best[-1][:, None]).exp_()
-            explained.append(_of_slices(weights, len(support)))
-            shares.append(_of_labels(weights, masks))
-        unit_score = torch.exp(-self.log_temperature)
-        level = torch.cat(best) - unit_score - self.log_position.exp() * query_place.flatten(1).square().sum(0)
-        return SliceEvidence(torch.cat(explained, dim=1), torch.cat(shares, dim=2), level)
+        """What each reference slice would say by itself. Args: as in :meth:`forward`."""
+        against = self._against(_directions(support), support_place)
+        members = torch.cat([torch.ones_like(masks[:1]), masks]).flatten(2).permute(1, 2, 0)  # (M, places, 1 + L)
+        sums, best = [], []
+        for asking in self._asking(_directions(query[None])[0], query_place.flatten(1).T).split(ROWS):
+            weights, largest = _weights(asking @ against)
+            sums.append(weights @ members)
+            best.append(largest)
+        level = torch.cat(best) - torch.exp(-self.log_temperature)
+        level = level - self.log_position.exp() * query_place.flatten(1).square().sum(0)
+        explained, *shares = torch.cat(sums, dim=1).permute(2, 0, 1)
+        return SliceEvidence(explained, torch.stack(shares), level)
 
-    def _asking(self, query: Tensor, query_place: Tensor) -> Tensor:
-        """(P, C + 3): times :meth:`_against`, the score of a query place and a support place.
+    def varied(
+        self,
+        query: Tensor,
+        query_place: Tensor,
+        support: Tensor,
+        support_place: Tensor,
+        mask: Tensor,
+        bias: Tensor,
+        moves: Tensor,
+        plain: Tensor,
+    ) -> CrossReadout:
+        """One label's places carried along by variants. Args: as in :meth:`forward`, of this label.
+
+        Where the organ is out of the question by the ``plain`` probability (h, w) without variants, none brings it
+        back; elsewhere all of them are tried.
+        """
+        tried = plain.detach() > HOPELESS
+        probability, spread = plain.clone(), torch.zeros_like(plain)
+        asked = bias > -torch.inf
+        if bool(tried.any()) and bool((mask[asked] > 0.5).any()):
+            organ = self._organ(support[asked], support_place[asked], mask[asked], bias[asked], moves)
+            looks, where = unit(query[:, tried].T), query_place[:, tried].T
+            blocks = zip(looks.split(ROWS), where.split(ROWS), strict=True)
+            read = zip(*(self._vary(*block, organ) for block in blocks), strict=True)
+            probability[tried], spread[tried] = (torch.cat(values).clamp(0.0, 1.0) for values in read)
+        return CrossReadout(probability, spread)
+
+    def _organ(self, support: Tensor, support_place: Tensor, mask: Tensor, bias: Tensor, moves: Tensor) -> _Organ:
+        keys, values = _directions(support), mask.flatten(1)
+        against = self._against(keys, support_place)
+        against[:, -1] += bias[:, None]
+        inside = values > 0.5
+        outside = (~inside).to(values)
+        own = keys[inside]
+        turned = unit(own + moves[:, None]) - own
+        return _Organ(against, torch.stack([outside, outside * values], dim=-1), inside, values[inside], turned)
+
+    def _vary(self, looks: Tensor, where: Tensor, organ: _Organ) -> tuple[Tensor, Tensor]:
+        """Probability and spread (P,) of some places of the query: unit features (P, C), positions (P, 2)."""
+        scores = self._asking(looks, where) @ organ.against
+        near = scores.transpose(0, 1)[:, organ.inside]
+        weights, best = _weights(scores)
+        # What is outside the organ is summed up by itself: it may be far less than what it would be subtracted from.
+        rest, rest_found = (weights @ organ.outside).sum(0).unbind(-1)
+        near = near - best[:, None]
+        sharpness = torch.exp(-self.log_temperature)
+        carried = [(near + sharpness * (looks @ turned.T)).clamp_min(_NOTHING).exp() for turned in organ.turned]
+        each = torch.stack([weight.sum(-1) for weight in carried])
+        each_found = torch.stack([weight @ organ.shares for weight in carried])
+        mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(_LEAST)
+        alone = (rest_found + each_found) / (rest + each).clamp_min(_LEAST)
+        return mean, alone.std(dim=0, correction=0)
+
+    def _asking(self, looks: Tensor, where: Tensor) -> Tensor:
+        """(P, C + 3), of unit features (P, C) and positions (P, 2): times :meth:`_against`, the scores.
 
         Up to what is the same for all places of the support: -1/temperature and -gain·|x|².
         """
-        where = query_place.flatten(1).T
-        looks = _directions(query[None])[0] * torch.exp(-self.log_temperature)
-        return torch.cat([looks, where * (2.0 * self.log_position.exp()), torch.ones_like(where[:, :1])], dim=-1)
+        parts = [looks * torch.exp(-self.log_temperature), where * (2.0 * self.log_position.exp())]
+        return torch.cat([*parts, torch.ones_like(where[:, :1])], dim=-1)
 
-    def _against(self, support: Tensor, support_place: Tensor) -> Tensor:
-        """(C + 3, M·places)."""
-        there = support_place.flatten(2).transpose(1, 2).flatten(0, 1)
-        bias = -self.log_position.exp() * there.square().sum(-1)
-        return torch.cat([_directions(support).flatten(0, 1), there, bias[:, None]], dim=-1).T
+    def _against(self, keys: Tensor, places: Tensor) -> Tensor:
+        """(M, C + 3, places), of unit features (M, places, C) and positions (M, 2, H, W)."""
+        there = places.flatten(2)
+        bias = -self.log_position.exp() * there.square().sum(1, keepdim=True)
+        return torch.cat([keys.transpose(1, 2), there, bias], dim=1)
 
 
 @dataclass
-class _References:
-    """The support's side of a look-up, the same for all query places."""
+class _Organ:
+    """A label's side of a look-up with variants, the same for all query places.
+
+    Attributes:
+        against: (M, C + 3, places), what scores are made of.
+        outside: (M, places, 2), membership of what is not the organ: 1, and the label's probability there.
+        inside: (M, places) bool, the Q places of the organ.
+        shares: (Q,) the label's probability there.
+        turned: (V, Q, C), by how much each variant changes their unit features.
+    """
 
     against: Tensor
-    keys: Tensor  # (M·places, C), unit vectors
-    masks: Tensor
-    biases: Tensor  # (L, M)
-
-    @classmethod
-    def of(cls, against: Tensor, directions: Tensor, masks: Tensor, slot_bias: Tensor | None) -> _References:
-        biases = masks.new_zeros(masks.shape[:2])
-        return cls(against, directions.flatten(0, 1), masks, biases if slot_bias is None else biases + slot_bias)
-
-
-def _read(
-    asking: Tensor, looks: Tensor, reference: _References, moves: Sequence[Tensor | None] | None, sharpness: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Probability and spread, (L, P) each, of a block of query places with unit features ``looks`` (P, C)."""
-    keys, masks, biases = reference.keys, reference.masks, reference.biases
-    scores = asking @ reference.against
-    scores = scores - scores.amax(dim=-1, keepdim=True).detach()
-    weights = scores.exp()
-    explained, shares = _of_slices(weights, masks.shape[1]), _of_labels(weights, masks)
-    if moves is not None:
-        # Summed up by themselves, because they may be far less than what they would have to be subtracted from.
-        outside = (masks <= 0.5).to(masks)
-        rests, rest_shares = _of_labels(weights, outside), _of_labels(weights, outside * masks)
-    values = masks.flatten(1)  # (L, places)
-    slices = torch.arange(masks.shape[1], device=masks.device).repeat_interleave(len(keys) // masks.shape[1])
-    probabilities, spreads = [], []
-    for label, bias in enumerate(biases):
-        move = None if moves is None else moves[label]
-        total, found = bias.exp() @ explained, bias.exp() @ shares[label]
-        inside = (values[label] > 0.5) & (bias > -torch.inf)[slices]
-        plain = found / total.clamp_min(_LEAST)
-        # Where the organ is out of the question, no variant brings it back; elsewhere all of them are tried.
-        tried = torch.nonzero(plain.detach() > HOPELESS).flatten()
-        if move is None or len(tried) == 0 or not bool(inside.any()):
-            probabilities.append(plain)
-            spreads.append(torch.zeros_like(total))
-            continue
-        own, share = keys[inside], values[label][inside]
-        near, places = scores[tried][:, inside] + bias[slices[inside]], looks[tried]
-        rest, rest_found = (bias.exp() @ part[label][:, tried] for part in (rests, rest_shares))
-        sums, sums_found = [], []
-        for step in move:
-            carried = (near + sharpness * (places @ (unit(own + step) - own).T)).exp()
-            sums.append(carried.sum(-1))
-            sums_found.append(carried @ share)
-        each, each_found = torch.stack(sums), torch.stack(sums_found)
-        mean = (rest_found + each_found.mean(0)) / (rest + each.mean(0)).clamp_min(_LEAST)
-        alone = (rest_found + each_found) / (rest + each).clamp_min(_LEAST)
-        probabilities.append(plain.index_copy(0, tried, mean))
-        spreads.append(torch.zeros_like(total).index_copy(0, tried, alone.std(dim=0, correction=0)))
-    return torch.stack(probabilities), torch.stack(spreads)
+    outside: Tensor
+    inside: Tensor
+    shares: Tensor
+    turned: Tensor
 
 
 def _directions(features: Tensor) -> Tensor:
@@ -197,14 +225,10 @@ def _directions(features: Tensor) -> Tensor:
     return unit(features.flatten(2).transpose(1, 2))
 
 
-def _of_labels(weights: Tensor, masks: Tensor) -> Tensor:
-    """Sums of weights (P, M·places) over the places of masks (L, M, H, W) in each slice: (L, M, P)."""
-    return torch.einsum("pms,lms->lmp", weights.view(len(weights), masks.shape[1], -1), masks.flatten(2))
-
-
-def _of_slices(weights: Tensor, count: int) -> Tensor:
-    """Sums of weights (P, count·places) over the places of each slice: (count, P)."""
-    return weights.view(len(weights), count, -1).sum(-1).T
+def _weights(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Exponentials of scores (M, P, places) less the largest of each query place, and these, (P,); in place."""
+    best = scores.detach().amax(dim=(0, 2))
+    return scores.sub_(best[:, None]).clamp_min_(_NOTHING).exp_(), best
 
 
 def body_coordinates(image: Tensor) -> Tensor:

@@ -78,11 +78,10 @@ def look_up(
     organs = CoarseOrgans.of(masks, support)
     looking = Looking(model, CoarseScan.of(query), CoarseScan.of(support), organs, where, should_cancel)
     if isinstance(alignment, SliceAlignment):
-        looking.shifts = organ_shifts(looking, progress.part(0.0, 0.3))
-    read = looking.read(None, progress.part(0.3, 0.6))
-    moves = variant_moves(model, looking, read, prototypes, generators)
-    if any(move is not None for move in moves):
-        read = looking.read(moves, progress.part(0.6, 1.0))
+        looking.shifts = organ_shifts(looking, progress.part(0.0, 0.6))
+    first = looking.plainly(progress.part(0.6, 0.7))
+    moves = variant_moves(model, looking, first, prototypes, generators)
+    read = looking.varied(first, moves, progress.part(0.7, 1.0))
     found, changed = {}, {}
     for row, label in enumerate(organs.labels):
         own = CrossReadout(read.probability[row], read.spread[row])

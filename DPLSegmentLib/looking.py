@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .coarse import CoarseOrgans, CoarseScan
-from .cross_matching import CrossReadout
+from .cross_matching import CrossReadout, SliceEvidence
 from .errors import stop_if
 from .model import DPLModel
 from .progress_parts import ProgressPart
@@ -17,8 +18,8 @@ from .progress_parts import ProgressPart
 REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0
 SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
-MOST_SLICES = 2 * REFERENCES  # compared with at once, about, for memory's sake
-TOGETHER = 6  # labels whose variants are tried at once: few enough that cancelling takes effect within a second
+# Slices nearer to one another than about this say the same: neither the support's nor the query's are all looked at.
+SPACING_MM = 6.0
 
 
 def references(place: float, count: int, slice_mm: float) -> list[int]:
@@ -51,13 +52,38 @@ class Asked:
         return cls(slices, torch.tensor(rows).view(len(places), len(slices)))
 
 
+def looked_at(where: Sequence[float], slice_mm: float) -> list[int]:
+    """Which query slices to look at: about every ``SPACING_MM``, and both ends of what lies in the support at all.
+
+    Args:
+        where: fractional support slice of every query slice; NaN where there is none.
+    """
+    every, known = _every(slice_mm), [not math.isnan(place) for place in [math.nan, *where, math.nan]]
+    return [n for n in range(len(where)) if known[n + 1] and (n % every == 0 or not (known[n] and known[n + 2]))]
+
+
+def fill_between(values: Tensor, looked: Sequence[int], where: Sequence[float]) -> None:
+    """Interpolate, in place, ``values`` (L, N, h, w) linearly between the slices that were looked at."""
+    for before, after in zip(looked, looked[1:], strict=False):
+        between = range(before + 1, after)
+        if not any(math.isnan(where[n]) for n in between):
+            for n in between:
+                values[:, n] = torch.lerp(values[:, before], values[:, after], (n - before) / (after - before))
+
+
+def _every(slice_mm: float) -> int:
+    return max(1, round(SPACING_MM / slice_mm))
+
+
 @dataclass
 class Looking:
     """A query and a support on the coarse grid, and where each query slice lies in the support.
 
     Attributes:
-        where: fractional support slice of every query slice.
+        where: fractional support slice of every query slice; NaN where there is none.
         shifts: mm along the support by which each organ lies off that, in the order of ``organs.labels``.
+        shown: (N,), whether a support slice shows any organ.
+        kept: query slice -> the support slices that it has been compared with, and what they said.
     """
 
     model: DPLModel
@@ -67,58 +93,69 @@ class Looking:
     where: list[float]
     should_cancel: Callable[[], bool] | None
     shifts: list[float] = field(default_factory=list)
+    shown: Tensor = field(init=False)
+    kept: dict[int, tuple[list[int], SliceEvidence]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shifts = self.shifts or [0.0] * len(self.organs.labels)
-        self.shown = (self.organs.masks.amax((-2, -1)) > 0.0).cpu()
+        self.shown = (self.organs.masks.amax((0, 2, 3)) > 0.0).cpu()
 
-    def asked(self, index: int, shifts: Sequence[float], every: int = 1) -> Asked:
-        """What a query slice is compared with for organs that are shifted by so much, in mm.
+    @property
+    def looked(self) -> list[int]:
+        """The query slices that are looked at."""
+        return looked_at(self.where, self.query.slice_mm)
 
-        Args:
-            every: ask every second, third ... support slice only.
-        """
-        mm, count = every * self.support.slice_mm, -(-len(self.support.features) // every)
-        asked = Asked.around([self.where[index] / every + shift / mm for shift in shifts], count, mm)
+    def asked(self, index: int, shifts: Sequence[float]) -> Asked:
+        """What a query slice is compared with for organs that are shifted by so much, in mm."""
+        every = _every(self.support.slice_mm)
+        mm = every * self.support.slice_mm
+        places = [self.where[index] / every + shift / mm for shift in shifts]
+        asked = Asked.around(places, -(-len(self.support.features) // every), mm)
         return Asked([every * n for n in asked.slices], asked.bias)
 
-    def read(self, moves: list[Tensor | None] | None, progress: ProgressPart) -> CrossReadout:
-        """All query slices, (L, N, h, w) each.
+    def evidence(self, index: int, slices: list[int]) -> SliceEvidence:
+        """What support slices say about a query slice. Kept, for the next question is often about the same ones."""
+        known, evidence = self.kept.get(index, ([], None))
+        if evidence is None or not set(slices) <= set(known):
+            here = (self.query.features[index], self.query.places[index])
+            there = (self.support.features[slices], self.support.places[slices])
+            evidence = self.model.cross.by_slice(*here, *there, self.organs.masks[:, slices])
+            self.kept[index] = known, evidence = slices, evidence
+        return evidence if slices == known else evidence.of([known.index(n) for n in slices])
 
-        Args:
-            moves: of each label, see :meth:`CrossMatcher.forward`.
+    def plainly(self, progress: ProgressPart) -> CrossReadout:
+        """The look-up of all query slices without variants; slices that are not looked at lie between two that are.
+
+        Returns: (L, N, h, w) each.
         """
-        count, labels = len(self.query.features), len(self.organs.labels)
-        parts = self._together(labels if moves is None else TOGETHER)
-        probability = torch.zeros(labels, count, *self.query.features.shape[-2:]).to(self.query.features)
-        spread = torch.zeros_like(probability)
-        for index in range(count):
-            for part in parts:
+        looked = self.looked
+        probability = torch.zeros(len(self.shifts), *self.query.features[:, 0].shape).to(self.query.features)
+        for number, index in enumerate(looked, start=1):
+            stop_if(self.should_cancel)
+            asked = self.asked(index, self.shifts)
+            if self.shown[asked.slices].any():
+                weights = asked.bias.to(probability).exp()
+                found = self.evidence(index, asked.slices).probability(weights)
+                probability[:, index] = found.view_as(probability[:, index])
+            progress(number / len(looked), f"comparing slice {index + 1} of {len(self.where)}")
+        fill_between(probability, looked, self.where)
+        return CrossReadout(probability, torch.zeros_like(probability))
+
+    def varied(self, plain: CrossReadout, moves: list[Tensor | None], progress: ProgressPart) -> CrossReadout:
+        """The look-up with variants of organs; ``moves`` of each label as in :meth:`CrossMatcher.forward`."""
+        looked = self.looked
+        read = CrossReadout(plain.probability.clone(), plain.spread.clone())
+        for number, index in enumerate(looked, start=1):
+            for row, move in enumerate(moves):
                 stop_if(self.should_cancel)
-                part = [n for n in part if self._may_show(index, n)]
-                if not part:
-                    continue
-                asked = self.asked(index, [self.shifts[n] for n in part])
-                here = (self.query.features[index], self.query.places[index])
-                there = (self.support.features[asked.slices], self.support.places[asked.slices])
-                masks, bias = self.organs.masks[part][:, asked.slices], asked.bias.to(probability)
-                read = self.model.cross(*here, *there, masks, bias, None if moves is None else [moves[n] for n in part])
-                probability[part, index], spread[part, index] = read.probability, read.spread
-            progress((index + 1) / count, f"comparing slice {index + 1} of {count}")
-        return CrossReadout(probability, spread)
-
-    def _may_show(self, index: int, row: int) -> bool:
-        """Whether any slice that is asked for a label shows it; if not, it is not found."""
-        return bool(self.shown[row, self.asked(index, [self.shifts[row]]).slices].any())
-
-    def _together(self, most: int) -> list[list[int]]:
-        """Rows of labels that are looked up at once: at most so many, and of shifts that ask for few slices."""
-        parts: list[list[int]] = [[]]
-        for row in sorted(range(len(self.shifts)), key=lambda n: (self.shifts[n], n)):
-            shifts = {self.shifts[n] for n in [*parts[-1], row]}
-            further = (max(shifts) - min(shifts)) / self.support.slice_mm
-            crowded = min(len(shifts) * REFERENCES, REFERENCES + further) > MOST_SLICES
-            if parts[-1] and (len(parts[-1]) == most or crowded):
-                parts.append([])
-            parts[-1].append(row)
-        return parts
+                asked = self.asked(index, [self.shifts[row]])
+                if move is not None and asked.slices:
+                    here = (self.query.features[index], self.query.places[index])
+                    there = (self.support.features[asked.slices], self.support.places[asked.slices])
+                    organ = (self.organs.masks[row, asked.slices], asked.bias[0].to(move), move)
+                    found = self.model.cross.varied(*here, *there, *organ, plain.probability[row, index])
+                    read.probability[row, index], read.spread[row, index] = found.probability, found.spread
+            progress(number / len(looked), f"comparing slice {index + 1} of {len(self.where)} again")
+        for values in (read.probability, read.spread):
+            fill_between(values, looked, self.where)
+        return read

@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .cross_matching import SliceEvidence
 from .errors import stop_if
 from .evidence import FEWEST
 from .looking import Looking
@@ -21,7 +20,6 @@ SHIFTS_MM = (0.0, 8.0, -8.0, 16.0, -16.0, 24.0, -24.0, 32.0, -32.0, 40.0, -40.0)
 # that the query shows little of drifts to an end of the range.
 SPREAD_MM = 36.0
 COUNTED = 48  # query slices looked at, at most, evenly spread
-SPACING_MM = 6.0  # about how far apart the support's slices are that are looked up; finer than shifts need not be
 ENOUGH = 0.5  # of the most that is found under any shift; what is found of an organ that was lost is no measure
 
 
@@ -32,26 +30,19 @@ def organ_shifts(looking: Looking, progress: ProgressPart) -> list[float]:
     For every shift, the log-likelihood of a query place is the logarithm of the sum of its matching scores; the mean
     over all places, weighted by the organ's probability there, decides, together with a prior in favour of no shift.
     """
-    count = len(looking.where)
     mass = torch.zeros(len(SHIFTS_MM), len(looking.organs.labels)).to(looking.query.features)
     sums = mass.clone()
-    step = max(1, -(-count // COUNTED))
-    every = max(1, round(SPACING_MM / looking.support.slice_mm))
-    for index in range(0, count, step):
+    looked = looking.looked
+    counted = looked[:: max(1, -(-len(looked) // COUNTED))]
+    for number, index in enumerate(counted, start=1):
         stop_if(looking.should_cancel)
-        asked = looking.asked(index, SHIFTS_MM, every)
+        asked = looking.asked(index, SHIFTS_MM)
         if asked.slices:
-            probability, explained = _evidence(looking, index, asked.slices).weighed(asked.bias.to(mass).exp())
+            probability, explained = looking.evidence(index, asked.slices).weighed(asked.bias.to(mass).exp())
             mass += probability.sum(-1)
             sums += torch.einsum("slp,sp->sl", probability, explained)
-        progress((index + 1) / count, f"locating organs, slice {index + 1} of {count}")
+        progress(number / len(counted), f"locating organs, slice {index + 1} of {len(looking.where)}")
     return [_best(*of_label) for of_label in zip(mass.T, sums.T, strict=True)]
-
-
-def _evidence(looking: Looking, index: int, slices: list[int]) -> SliceEvidence:
-    here = (looking.query.features[index], looking.query.places[index])
-    there = (looking.support.features[slices], looking.support.places[slices])
-    return looking.model.cross.by_slice(*here, *there, looking.organs.masks[:, slices])
 
 
 def _best(mass: Tensor, sums: Tensor) -> float:

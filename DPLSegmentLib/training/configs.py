@@ -35,6 +35,7 @@ class TrainingConfig:
     warmup: int = 50
     decay: float = 1e-4
     ema: float = 0.995
+    taken: float = 1.0  # share of the way from the weights that it started from to the averaged ones (``loop.py``)
     checkpoint_every: int = 50
     validate_every: int = 500
     validation_bodies: int = 3

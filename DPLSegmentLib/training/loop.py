@@ -75,18 +75,32 @@ class Trainer:
         groups = parameter_groups(model, config)
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.decay)
-        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.start = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.average = {name: value.clone() for name, value in self.start.items()}
         self.centre = None if "encoder" in config.frozen else FeatureCentre(model.encoder, self.processes)
         self.update = 0
         self.best = -1.0
         output.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def outcome(self) -> dict[str, torch.Tensor]:
+        """The weights that are measured and exported: on the way from the start to the averaged ones.
+
+        With few and unlabelled scans of one kind, a part of the way keeps what the start knew of all the others
+        (weight-space ensembles of fine-tuned models: Wortsman et al., CVPR 2022).
+        """
+        if self.config.taken == 1.0:
+            return self.average
+        return {name: self.start[name].lerp(value, self.config.taken) for name, value in self.average.items()}
 
     def save(self) -> None:
         """Write the checkpoint under a temporary name, then rename."""
         settings = {name: repr(value) for name, value in asdict(self.config).items()}
         state = {
             "model": self.model.state_dict(),
-            "average": self.average,
+            "average": self.outcome,
+            "moving": self.average,
+            "start": self.start,
             "optimizer": self.optimizer.state_dict(),
             "update": self.update,
             "updates": self.config.updates,
@@ -117,7 +131,8 @@ class Trainer:
                 )
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+            self.start = {name: value.to(self.device) for name, value in state["start"].items()}
+            self.average = {name: value.to(self.device) for name, value in state["moving"].items()}
             self.update, self.best = state["update"], state["best"]
         except (KeyError, RuntimeError, ValueError, EOFError, AttributeError) as error:
             if isinstance(error, InputError):
@@ -237,12 +252,13 @@ class Trainer:
             )
 
     def _validate(self, progress: Progress) -> dict[str, float]:
-        """Figures of the averaged weights, which are kept if they are the best so far."""
-        figures = self.validation(self.model.config, self.average, self.device)
+        """Figures of the outcome so far, which is kept if it is the best."""
+        outcome = self.outcome
+        figures = self.validation(self.model.config, outcome, self.device)
         decisive = figures.get(self.validation.decides, 0.0)
         if decisive > self.best:
             self.best = decisive
-            content = {"average": self.average, "update": self.update, "config": self.model.config.to_dict()}
+            content = {"average": outcome, "update": self.update, "config": self.model.config.to_dict()}
             write_whole(content | {"figures": figures}, self.output / BEST)
         text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         progress.note(f"update {self.update}: Dice from one slice {text}; best {self.best:.3f}")

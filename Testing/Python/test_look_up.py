@@ -11,10 +11,11 @@ from helpers import disc, encoded_scan, seeded
 import DPLSegmentLib.looking as module
 from DPLSegmentLib.alignment import SliceAlignment
 from DPLSegmentLib.checkpoint import load_weights
+from DPLSegmentLib.coarse import CoarseOrgans, CoarseScan
 from DPLSegmentLib.correspondence import Correspondence
 from DPLSegmentLib.errors import Cancelled
 from DPLSegmentLib.look_up import look_up
-from DPLSegmentLib.looking import REACH_MM, REFERENCES, references
+from DPLSegmentLib.looking import REACH_MM, REFERENCES, Looking, fill_between, looked_at, references
 from DPLSegmentLib.progress_parts import ProgressPart
 from DPLSegmentLib.propagation import LabelResult
 from DPLSegmentLib.training.objective import shrink
@@ -39,18 +40,19 @@ def looked_up():
     (first, drawn), (second, wanted) = patient(0.0, 1), patient(3.0, 2)
     support, query = encoded_scan(model, first, SLICE_MM), encoded_scan(model, second, SLICE_MM)
 
-    def run(variants: int = 8, should_cancel=None, alignment=SAME_PLACE):
+    def run(variants: int = 8, should_cancel=None, alignment=SAME_PLACE, labels=tuple(PLACES)):
         enhancement = replace(model.config.enhancement, variants=variants)
         own = load_weights()[0]
         own.config = replace(model.config, enhancement=enhancement)
-        masks = {label: LabelResult({n: mask for n in range(COUNT)}) for label, mask in drawn.items()}
+        masks = {label: LabelResult({n: drawn[label] for n in range(COUNT)}) for label in labels}
         with torch.inference_mode():
             prototypes = {
                 label: own.support_prototypes(support.features[1], shrink(mask[None])[0], 1.5, seeded(label))
                 for label, mask in drawn.items()
+                if label in labels
             }
             maps = {n: own.similarity(query.features, p.enhanced, p.pooled.background) for n, p in prototypes.items()}
-        noise = {label: seeded(10 + label) for label in drawn}
+        noise = {label: seeded(10 + label) for label in labels}
         progress = ProgressPart(None)
         return look_up(own, query, support, masks, prototypes, noise, maps, alignment, progress, should_cancel)
 
@@ -96,15 +98,16 @@ def test_variants_of_the_organs_prototype_change_what_is_found_and_know_where(lo
         assert varied_maps[label].spread.max() > plain_maps[label].spread.max()
 
 
-@pytest.mark.parametrize("limit", ["TOGETHER", "MOST_SLICES"])
-def test_how_many_labels_and_slices_are_looked_up_at_once_changes_nothing(looked_up, monkeypatch, limit):
+def test_a_label_is_looked_up_alike_alone_and_beside_others_with_shifts_of_their_own(looked_up, monkeypatch):
     run, _ = looked_up
-    monkeypatch.setattr("DPLSegmentLib.look_up.organ_shifts", lambda *_: [SLICE_MM, 0.0, -SLICE_MM])
+    shifts = dict(zip(PLACES, [SLICE_MM, 0.0, -SLICE_MM], strict=True))
+    monkeypatch.setattr(
+        "DPLSegmentLib.look_up.organ_shifts", lambda look, _: [shifts[label] for label in look.organs.labels]
+    )
     alignment = SliceAlignment(1.0, 0.0, 0.0)
     together, _ = run(alignment=alignment)
-    monkeypatch.setattr(module, limit, 1)
-    alone, _ = run(alignment=alignment)
-    for label in together:
+    for label in PLACES:
+        alone, _ = run(alignment=alignment, labels=[label])
         torch.testing.assert_close(together[label], alone[label], rtol=0, atol=2e-5)
 
 
@@ -120,3 +123,40 @@ def test_cancelling_is_asked_for_within_a_slice(looked_up):
     with pytest.raises(Cancelled):
         run(should_cancel=lambda: asked.append(1) or len(asked) > 2)
     assert len(asked) == 3
+
+
+def test_of_thin_slices_some_are_looked_at_with_both_ends_of_what_is_known():
+    nan = float("nan")
+    assert looked_at([0.0, 1.0, 2.0], 7.7) == [0, 1, 2]
+    assert looked_at([0.1 * n for n in range(11)], 1.5) == [0, 4, 8, 10]
+    assert looked_at([nan, nan, *[0.1 * n for n in range(7)], nan, 3.0], 1.5) == [2, 4, 8, 10]
+    assert looked_at([nan, nan], 1.5) == []
+
+
+def test_what_was_not_looked_at_lies_between_and_nothing_is_carried_over_a_gap():
+    values = torch.zeros(1, 8, 1, 1)
+    values[0, [0, 4, 7], 0, 0] = torch.tensor([0.0, 1.0, 0.5])
+    fill_between(values, [0, 4, 7], [0.0, 0.1, 0.2, 0.3, 0.4, float("nan"), 0.6, 0.7])
+    torch.testing.assert_close(values.flatten(), torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 0.0, 0.0, 0.5]))
+
+
+def test_in_thin_slices_organs_are_found_as_if_every_slice_had_been_looked_at(monkeypatch):
+    model, _ = load_weights()
+    (first, drawn), (second, _) = patient(0.0, 1), patient(3.0, 2)
+    thick = [encoded_scan(model, images, SLICE_MM) for images in (second, first)]
+    query, support = (CoarseScan.of(scan) for scan in thick)
+    query, support = (
+        CoarseScan(s.features.repeat_interleave(5, 0), s.places.repeat_interleave(5, 0), SLICE_MM / 5)
+        for s in (query, support)
+    )
+    masks = torch.stack(
+        [shrink(shrink(mask[None]), 2).expand(len(support.features), -1, -1) for mask in drawn.values()]
+    )
+    where = [float(n) for n in range(len(query.features))]
+    look = Looking(model, query, support, CoarseOrgans(list(drawn), masks), where, None)
+    with torch.inference_mode():
+        some = look.plainly(ProgressPart(None)).probability
+        monkeypatch.setattr(module, "SPACING_MM", SLICE_MM / 5)
+        every = look.plainly(ProgressPart(None)).probability
+    for one, other in zip(some > 0.5, every > 0.5, strict=True):
+        assert 2 * (one & other).sum() > 0.9 * (one.sum() + other.sum()) > 0

@@ -59,9 +59,9 @@ def test_the_look_is_better_for_it():
     ups = {1: 2, 2: -2}
     look, wanted = looking(ups), organ_masks(ups)
     with torch.inference_mode():
-        before = look.read(None, ProgressPart(None)).probability
+        before = look.plainly(ProgressPart(None)).probability
         look.shifts = organ_shifts(look, ProgressPart(None))
-        after = look.read(None, ProgressPart(None)).probability
+        after = look.plainly(ProgressPart(None)).probability
     wrong = [((found - wanted).abs().sum((1, 2, 3)) / wanted.sum((1, 2, 3))).tolist() for found in (before, after)]
     assert all(now < 0.8 * then for then, now in zip(*wrong, strict=True)), wrong
 
