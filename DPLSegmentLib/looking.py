@@ -18,8 +18,7 @@ from .progress_parts import ProgressPart
 REFERENCES = 7  # aligned support slices looked up per query slice, at most
 REACH_MM = 26.0
 SLICE_SIGMA_MM = 12.0  # how far alignment along the slice axis is trusted
-# Slices nearer to one another than about this say the same: neither the support's nor the query's are all looked at.
-SPACING_MM = 6.0
+SPACING_MM = 6.0  # about how far apart the query slices are at least that are looked at
 
 
 def references(place: float, count: int, slice_mm: float) -> list[int]:
@@ -52,13 +51,19 @@ class Asked:
         return cls(slices, torch.tensor(rows).view(len(places), len(slices)))
 
 
+def one_in(spacing_mm: float, slice_mm: float) -> int:
+    """Every how many slices of this thickness to take one, for about this spacing."""
+    return max(1, round(spacing_mm / slice_mm))
+
+
 def looked_at(where: Sequence[float], slice_mm: float) -> list[int]:
     """Which query slices to look at: about every ``SPACING_MM``, and both ends of what lies in the support at all.
 
     Args:
         where: fractional support slice of every query slice; NaN where there is none.
     """
-    every, known = _every(slice_mm), [not math.isnan(place) for place in [math.nan, *where, math.nan]]
+    every = one_in(SPACING_MM, slice_mm)
+    known = [not math.isnan(place) for place in [math.nan, *where, math.nan]]
     return [n for n in range(len(where)) if known[n + 1] and (n % every == 0 or not (known[n] and known[n + 2]))]
 
 
@@ -69,10 +74,6 @@ def fill_between(values: Tensor, looked: Sequence[int], where: Sequence[float]) 
         if not any(math.isnan(where[n]) for n in between):
             for n in between:
                 values[:, n] = torch.lerp(values[:, before], values[:, after], (n - before) / (after - before))
-
-
-def _every(slice_mm: float) -> int:
-    return max(1, round(SPACING_MM / slice_mm))
 
 
 @dataclass
@@ -105,12 +106,14 @@ class Looking:
         """The query slices that are looked at."""
         return looked_at(self.where, self.query.slice_mm)
 
-    def asked(self, index: int, shifts: Sequence[float]) -> Asked:
-        """What a query slice is compared with for organs that are shifted by so much, in mm."""
-        every = _every(self.support.slice_mm)
-        mm = every * self.support.slice_mm
-        places = [self.where[index] / every + shift / mm for shift in shifts]
-        asked = Asked.around(places, -(-len(self.support.features) // every), mm)
+    def asked(self, index: int, shifts: Sequence[float], every: int = 1) -> Asked:
+        """What a query slice is compared with for organs that are shifted by so much, in mm.
+
+        Args:
+            every: ask every second, third ... support slice only.
+        """
+        mm, count = every * self.support.slice_mm, -(-len(self.support.features) // every)
+        asked = Asked.around([self.where[index] / every + shift / mm for shift in shifts], count, mm)
         return Asked([every * n for n in asked.slices], asked.bias)
 
     def evidence(self, index: int, slices: list[int]) -> SliceEvidence:

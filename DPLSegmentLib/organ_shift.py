@@ -12,13 +12,14 @@ from torch import Tensor
 
 from .errors import stop_if
 from .evidence import FEWEST
-from .looking import Looking
+from .looking import Looking, one_in
 from .progress_parts import ProgressPart
 
 SHIFTS_MM = (0.0, 8.0, -8.0, 16.0, -16.0, 24.0, -24.0, 32.0, -32.0, 40.0, -40.0)
 # Standard deviation of a Gaussian prior for the shift, in the unit of one place's log-likelihood. Without it an organ
 # that the query shows little of drifts to an end of the range.
 SPREAD_MM = 36.0
+ASKED_MM = 3.0  # about how far apart the support's slices are at least that are asked; shifts are coarser
 COUNTED = 48  # query slices looked at, at most, evenly spread
 ENOUGH = 0.5  # of the most that is found under any shift; what is found of an organ that was lost is no measure
 
@@ -34,9 +35,10 @@ def organ_shifts(looking: Looking, progress: ProgressPart) -> list[float]:
     sums = mass.clone()
     looked = looking.looked
     counted = looked[:: max(1, -(-len(looked) // COUNTED))]
+    every = one_in(ASKED_MM, looking.support.slice_mm)
     for number, index in enumerate(counted, start=1):
         stop_if(looking.should_cancel)
-        asked = looking.asked(index, SHIFTS_MM)
+        asked = looking.asked(index, SHIFTS_MM, every)
         if asked.slices:
             probability, explained = looking.evidence(index, asked.slices).weighed(asked.bias.to(mass).exp())
             mass += probability.sum(-1)

@@ -126,7 +126,8 @@ CONFIGS: dict[str, TrainingConfig] = {
     "fold": TrainingConfig(
         purpose="fine-tuning on unlabelled scans of one kind; the benchmark's models",
         goes_on=True,
-        updates=1500,
+        updates=120,
+        taken=0.25,
         rollouts=2,
         pairs=8,
         rate=8e-4,

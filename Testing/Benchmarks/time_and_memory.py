@@ -1,9 +1,9 @@
 """Wall time and peak memory of the command line on two CPU cores, process start included.
 
 Runs ``python -m DPLSegmentLib segment`` on generated scans with four annotated labels and prints a table; the
-exit code is 1 when a limit is exceeded::
+exit code is 1 when a limit is exceeded. The cases ``other`` and ``thin`` segment another patient of the same size::
 
-    python Testing/Benchmarks/time_and_memory.py [--cases small,large] [--weights W] [--output results.json]
+    python Testing/Benchmarks/time_and_memory.py [--cases small,large,other,thin] [--weights W] [--output results.json]
 
 Unix only (the child's own peak memory comes from ``wait4``).
 """
@@ -32,15 +32,17 @@ from DPLSegmentLib.synthetic import generate_scan  # noqa: E402
 
 CORES = 2
 LABELS = 4
+SEED, QUERY_SEED = 1, 2  # of the generated bodies
 
 
 @dataclass(frozen=True)
 class Case:
-    """A scan's size (columns, rows, slices), and what it may cost."""
+    """A scan's size (columns, rows, slices), whether another patient's is segmented, and what it may cost."""
 
     size: tuple[int, int, int]
     seconds: float
     gibibytes: float
+    another_patient: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,19 @@ class Cost:
     within_limits: bool
 
 
-CASES = {"small": Case((256, 256, 36), 25.0, 3.0), "large": Case((512, 512, 129), 120.0, 4.0)}
+CASES = {
+    "small": Case((256, 256, 36), 25.0, 3.0),
+    "large": Case((512, 512, 129), 120.0, 4.0),
+    "other": Case((256, 256, 36), 40.0, 3.0, another_patient=True),
+    "thin": Case((256, 256, 155), 120.0, 4.0, another_patient=True),
+}
 
 
 def main() -> int:
     """Measure the chosen cases and print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--cases", default="small,large", help="comma-separated, of small, large (default: both)")
+    names = ", ".join(CASES)
+    options.add_argument("--cases", default=",".join(CASES), help=f"comma-separated, of {names} (default: all)")
     options.add_argument("--weights", type=Path, help="weights file (default: the bundled one)")
     options.add_argument("--output", type=Path, help="JSON file for the figures")
     arguments = options.parse_args()
@@ -71,7 +79,7 @@ def main() -> int:
     print("| scan | seconds | allowed | GiB | allowed |\n| --- | --- | --- | --- | --- |")
     for cost in costs:
         case = CASES[cost.case]
-        size = " x ".join(map(str, case.size))
+        size = " x ".join(map(str, case.size)) + (", another patient" if case.another_patient else "")
         print(f"| {size} | {cost.seconds:.1f} | {case.seconds:g} | {cost.gibibytes:.2f} | {case.gibibytes:g} |")
     if arguments.output:
         arguments.output.write_text(json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", encoding="utf-8")
@@ -79,36 +87,38 @@ def main() -> int:
 
 
 def measure(name: str, case: Case, weights: Path | None = None) -> Cost:
-    """Run the command line once on a generated scan of the case's size."""
+    """Run the command line once on generated scans of the case's size."""
     with tempfile.TemporaryDirectory() as folder:
-        scan, annotation = Path(folder, "scan.nii.gz"), Path(folder, "annotation.nii.gz")
+        scan, annotation, output, query = (
+            str(Path(folder, f"{name}.nii.gz")) for name in ("scan", "annotation", "out", "query")
+        )
         # In a process of its own: Linux counts what the parent of a child held in the peak of the child.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as maker:
             maker.submit(write_case, case.size, scan, annotation).result()
+            if case.another_patient:
+                maker.submit(write_case, case.size, query, annotation=None, seed=QUERY_SEED).result()
         command = [sys.executable, "-m", "DPLSegmentLib", "segment", "--quiet", "--device", "cpu"]
-        command += [
-            "--support",
-            str(scan),
-            "--annotation",
-            str(annotation),
-            "--output",
-            str(Path(folder, "out.nii.gz")),
-        ]
+        command += ["--support", scan, "--annotation", annotation, "--output", output]
+        if case.another_patient:
+            command += ["--query", query]
         if weights:
             command += ["--weights", str(weights.resolve())]
         seconds, gibibytes = _run(command)
     return Cost(name, seconds, gibibytes, seconds <= case.seconds and gibibytes <= case.gibibytes)
 
 
-def write_case(size: tuple[int, int, int], scan_path: Path, annotation_path: Path) -> None:
+def write_case(size: tuple[int, int, int], scan_path: str, annotation: str | None, seed: int = SEED) -> None:
     """Write a generated CT resampled to ``size``, and its four largest organs, each on its largest slice."""
-    scan = generate_scan(seed=1)
+    scan = generate_scan(seed)
     image = _resampled(scan.volume.to_sitk(), size, sitk.sitkLinear)
     labels = sitk.GetArrayFromImage(_resampled(scan.label_volume.to_sitk(), size, sitk.sitkNearestNeighbor))
     # Interpolation smooths the noise away; real scans of this size have some in every voxel.
-    noisy = sitk.GetArrayFromImage(image) + np.random.default_rng(1).normal(0, 10, labels.shape)
+    noisy = sitk.GetArrayFromImage(image) + np.random.default_rng(seed).normal(0, 10, labels.shape)
     voxels = sitk.GetImageFromArray(np.rint(noisy).astype(np.int16))
     voxels.CopyInformation(image)
+    sitk.WriteImage(voxels, scan_path)
+    if annotation is None:
+        return
 
     counts = np.bincount(labels.ravel())
     organs = sorted(scan.organs, key=lambda organ: -counts[organ])[:LABELS]
@@ -118,10 +128,9 @@ def write_case(size: tuple[int, int, int], scan_path: Path, annotation_path: Pat
     for value, organ in enumerate(organs, start=1):
         index = int((labels == organ).sum(axis=(1, 2)).argmax())
         drawn[index][labels[index] == organ] = value
-    annotation = sitk.GetImageFromArray(drawn)
-    annotation.CopyInformation(image)
-    sitk.WriteImage(voxels, str(scan_path))
-    sitk.WriteImage(annotation, str(annotation_path))
+    painted = sitk.GetImageFromArray(drawn)
+    painted.CopyInformation(image)
+    sitk.WriteImage(painted, annotation)
 
 
 def _resampled(image: sitk.Image, size: tuple[int, int, int], interpolator: int) -> sitk.Image:
