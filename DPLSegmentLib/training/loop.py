@@ -18,7 +18,7 @@ from .feeding import Drawn, default_workers, feed
 from .logs import Progress, TrainingLog
 from .objective import WEIGHTS, pair_terms, total_loss
 from .pool import TrainingPool
-from .precision import mixed_precision
+from .precision import mixed_precision, no_denormals
 from .processes import Processes, write_whole
 from .rollouts import rollout_terms
 from .validation import Validation
@@ -175,7 +175,7 @@ class Trainer:
         names = ("loss", *WEIGHTS)
         sums = torch.zeros(len(names), 2, dtype=torch.float64)
         use_bfloat16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        with mixed_precision(self.model, self.device, use_bfloat16):
+        with no_denormals(), mixed_precision(self.model, self.device, use_bfloat16):
             for batch in batches:
                 for name, (total, number) in self._backward(batch, count).items():
                     sums[names.index(name)] += torch.tensor([total, 0.0 if name == "loss" else number])

@@ -17,7 +17,7 @@ from DPLSegmentLib.training.episodes import EngineConfig, sample_pair, sample_ro
 from DPLSegmentLib.training.looks import draw_look, render_slices
 from DPLSegmentLib.training.objective import pair_terms, total_loss
 from DPLSegmentLib.training.pool import TrainingPool, cut, pool_scan
-from DPLSegmentLib.training.precision import mixed_precision
+from DPLSegmentLib.training.precision import mixed_precision, no_denormals
 from DPLSegmentLib.training.rollouts import rollout_terms
 from DPLSegmentLib.training.views import part_of, slice_shifts
 
@@ -173,3 +173,17 @@ def test_mixed_precision_is_near_and_leaves_no_trace(pool, model):
         mixed = loss()
     assert mixed != plain and mixed == pytest.approx(plain, rel=0.1)
     assert loss() == plain
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot take denormal numbers for zero")
+def test_denormal_numbers_are_zero_while_it_lasts_and_not_afterwards():
+    tiny = torch.tensor([1e-38])
+    with no_denormals():
+        assert float(tiny * 0.1) == 0.0
+        with no_denormals():
+            pass
+        assert float(tiny * 0.1) == 0.0
+    assert float(tiny * 0.1) > 0.0
+    with pytest.raises(ValueError), no_denormals():
+        raise ValueError
+    assert float(tiny * 0.1) > 0.0
