@@ -115,6 +115,15 @@ def test_what_explains_a_place_is_the_sum_of_its_scores():
     torch.testing.assert_close(explained[0], expected, rtol=0, atol=1e-2)
 
 
+def test_places_that_are_nothing_alike_make_no_numbers_that_processors_are_slow_at():
+    alike, nowhere = torch.ones(16, 4, 4), torch.zeros(2, 4, 4)
+    against = torch.stack([alike, -alike]), nowhere.expand(2, -1, -1, -1)
+    with torch.no_grad():
+        evidence = CrossMatcher().by_slice(alike, nowhere, *against, torch.ones(1, 2, 4, 4))
+    for values in (evidence.explained[1], evidence.shares[0, 1]):
+        assert torch.finfo(torch.float32).tiny < float(values.max()) < 1e-20
+
+
 def turned_away(angle: float) -> torch.Tensor:
     """Features whose organ has turned by an angle towards a direction that nothing else has: (17, SIDE, SIDE)."""
     organ = torch.zeros(17)

@@ -13,6 +13,7 @@ from DPLSegmentLib.alignment import SliceAlignment
 from DPLSegmentLib.checkpoint import load_weights
 from DPLSegmentLib.coarse import CoarseOrgans, CoarseScan
 from DPLSegmentLib.correspondence import Correspondence
+from DPLSegmentLib.cross_matching import CrossMatcher
 from DPLSegmentLib.errors import Cancelled
 from DPLSegmentLib.look_up import look_up
 from DPLSegmentLib.looking import REACH_MM, REFERENCES, Looking, fill_between, looked_at, references
@@ -109,6 +110,15 @@ def test_a_label_is_looked_up_alike_alone_and_beside_others_with_shifts_of_their
     for label in PLACES:
         alone, _ = run(alignment=alignment, labels=[label])
         torch.testing.assert_close(together[label], alone[label], rtol=0, atol=2e-5)
+
+
+def test_where_organs_are_located_first_no_slice_is_compared_twice(looked_up, monkeypatch):
+    run, _ = looked_up
+    compared = []
+    by_slice = CrossMatcher.by_slice
+    monkeypatch.setattr(CrossMatcher, "by_slice", lambda self, *a: compared.append(a[0]) or by_slice(self, *a))
+    run(alignment=SliceAlignment(1.0, 0.0, 0.0))
+    assert len(compared) == COUNT
 
 
 def test_the_same_noise_gives_the_same_bits(looked_up):
