@@ -37,6 +37,10 @@ class Denoiser(nn.Module):
     """Predicts x0 from x_tau, tau and the condition, as a zero-initialised residual on the prototype itself.
 
     Untrained it returns the prototype unchanged, so enhancement starts as the identity.
+
+    Attributes:
+        kept: share of the forward noise that stays in the variants where there is evidence (``enhancement.py``); 0
+            untrained.
     """
 
     def __init__(self, channels: int = 64, width: int = 192, blocks: int = 3, condition: int = 96) -> None:
@@ -45,6 +49,7 @@ class Denoiser(nn.Module):
         self.inputs = nn.Linear(2 * channels, width)
         self.seen = nn.Linear(channels, width, bias=False)
         self.seen_gain = nn.Parameter(torch.tensor(0.0))
+        self.kept = nn.Parameter(torch.tensor(0.0))
         self.condition = nn.Sequential(
             nn.Linear(channels + STATISTICS + GEOMETRY + self.time_width, condition),
             nn.SiLU(),

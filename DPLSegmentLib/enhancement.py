@@ -106,7 +106,7 @@ def enhance(
         return EnhancedPrototypes(z0, z0, empty, empty[..., 0])
     scale = math.sqrt(channels)
     clean = scale * z0[:, None]
-    x = schedule.forward_noise(clean, config.start, noise)
+    noisy = x = schedule.forward_noise(clean, config.start, noise)
     residual = torch.zeros_like(x)
     offset = None if seen is None else scale * seen[:, None] - clean
     ladder = schedule.ladder(config.start, config.steps)
@@ -118,6 +118,10 @@ def enhance(
         here, there = schedule.alpha_bar[step], schedule.alpha_bar[following]
         direction = (x - here.sqrt() * estimate) / (1.0 - here).sqrt()
         x = there.sqrt() * estimate + (1.0 - there).sqrt() * direction
+    if seen is not None:
+        # Trained for the least expected error, the reverse process takes nearly all noise out and leaves K times almost
+        # the same prototype; but hypotheses that a query place may match should differ.
+        residual = residual + denoiser.kept * (noisy - clean)
     along = (residual * z0[:, None]).sum(-1, keepdim=True)
     across = residual - along * z0[:, None]
     variants, angle = clip_to_cone(across, scale + along, z0[:, None], config.cap)

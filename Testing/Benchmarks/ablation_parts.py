@@ -41,6 +41,8 @@ class PartlyBlind(Denoiser):
 class NoiseAlone(nn.Module):
     """No D_theta: what noising made of the prototype is the variant."""
 
+    kept = 0.0  # it is all there already
+
     def forward(self, noisy, clean, time, statistics, geometry, seen=None) -> Tensor:
         return noisy - clean
 
@@ -53,6 +55,7 @@ class Gaussian(nn.Module):
 
     def __init__(self, alpha_bar: Tensor, shift: Tensor, variance: Tensor) -> None:
         super().__init__()
+        self.kept = 0.0  # of an optimal denoiser, nothing is added
         self.alpha_bar, self.shift, self.variance = alpha_bar, shift, variance
 
     def forward(self, noisy, clean, time, statistics, geometry, seen=None) -> Tensor:
@@ -109,12 +112,14 @@ class Training:
     without: tuple[str, ...] = ()  # terms of the loss
 
     def prepare(self, model: DPLModel) -> None:
-        """Begin anew, but for how far the evidence is followed, which is set by hand in the bundled weights."""
-        gain = float(model.denoiser.seen_gain.detach())
+        """Begin anew, but for what is set by hand in the bundled weights: how far the evidence is followed, and how
+        much noise is kept."""
+        gain, kept = (float(value.detach()) for value in (model.denoiser.seen_gain, model.denoiser.kept))
         model.denoiser = self.denoiser(model.config.width)
         with torch.no_grad():
             model.denoiser.seen_gain.fill_(gain)
-        for fixed in (model.denoiser.seen_gain, model.denoiser.seen.weight):
+            model.denoiser.kept.fill_(kept)
+        for fixed in (model.denoiser.seen_gain, model.denoiser.kept, model.denoiser.seen.weight):
             fixed.requires_grad_(False)
         model.config = replace(model.config, enhancement=replace(model.config.enhancement, **self.settings))
 
@@ -145,6 +150,11 @@ def _no_evidence(model: DPLModel, *_: object) -> None:
         model.denoiser.seen_gain.zero_()
 
 
+def _no_noise_kept(model: DPLModel, *_: object) -> None:
+    with torch.no_grad():
+        model.denoiser.kept.zero_()
+
+
 def _noise_alone(model: DPLModel, *_: object) -> None:
     model.denoiser = NoiseAlone()
 
@@ -158,6 +168,7 @@ def _fused_alone(model: DPLModel, *_: object) -> None:
 def _nothing_learned(model: DPLModel, *_: object) -> None:
     nn.init.zeros_(model.denoiser.outputs.weight)
     nn.init.zeros_(model.denoiser.outputs.bias)
+    _no_noise_kept(model)
 
 
 Change = Callable[[DPLModel, Callable[[], TrainingPool], int], None]
@@ -199,6 +210,7 @@ ROWS = [
     Row("same-size deterministic refiner", Training("deterministic", settings=DETERMINISTIC), DETERMINISTIC),
     Row("evidence alone, nothing learned", None, {}, _nothing_learned),
     Row("without evidence", FULL, {}, _no_evidence),
+    Row("no noise kept", FULL, {}, _no_noise_kept),
     Row("no condition", Training("blind", partly_blind(False, False))),
     Row("statistics s only", Training("statistics", partly_blind(True, False))),
     Row("geometry g only", Training("geometry", partly_blind(False, True))),

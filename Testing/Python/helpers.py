@@ -54,6 +54,7 @@ def enhanced(
     *,
     noise: Tensor | None = None,
     seed: int = 0,
+    seen: Tensor | None = None,
 ) -> EnhancedPrototypes:
     """Run ``enhance`` with random conditions of the prototypes' seed."""
     config = config or EnhancementConfig()
@@ -63,7 +64,7 @@ def enhanced(
     statistics = torch.randn(count, STATISTICS, generator=seeded(1))
     geometry = torch.randn(GEOMETRY, generator=seeded(2))
     with torch.no_grad():
-        return enhance(prototypes, statistics, geometry, noise, denoiser, CosineSchedule(), config)
+        return enhance(prototypes, statistics, geometry, noise, denoiser, CosineSchedule(), config, seen)
 
 
 def disc(size: int, centre: tuple[float, float], radius: float) -> Tensor:

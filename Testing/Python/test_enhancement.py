@@ -58,6 +58,35 @@ def test_variants_stay_in_their_cap_and_the_fused_prototype_in_its_bound(degrees
     assert 1e-6 < float(moved.max()) <= fusion_bound(config.alpha, config.cap) + 1e-5
 
 
+SEEN = unit(torch.randn(300, 64, generator=seeded(8)))
+
+
+def apart(variants: torch.Tensor) -> float:
+    """Mean angle between the variants of a prototype and their mean direction, in degrees."""
+    middle = unit(variants.mean(dim=1, keepdim=True))
+    return math.degrees(float(angle_between(variants.double(), middle.double()).mean()))
+
+
+@pytest.mark.parametrize("kept", [0.25, 0.5, 1.0])
+def test_noise_that_is_kept_spreads_the_variants_within_their_cap_where_there_is_evidence(kept):
+    denoiser = Denoiser(64)
+    torch.nn.init.constant_(denoiser.seen_gain, 0.1)
+    torch.nn.init.constant_(denoiser.kept, kept)
+    config = EnhancementConfig()
+    found, blind = enhanced(denoiser, PROTOTYPES, seen=SEEN), enhanced(denoiser, PROTOTYPES)
+    assert torch.equal(blind.variants, Z0[:, None].expand_as(blind.variants))
+    # Of the noise's angle, arccos(sqrt(alpha_bar)) = 27 degrees, about that share; the cap cuts some of it off.
+    assert 0.6 * kept * 27 < apart(found.variants) < 1.2 * kept * 27
+    assert float(angle_between(found.variants.double(), Z0[:, None].double()).max()) <= config.cap + 1e-5
+    moved = angle_between(found.fused.double(), Z0.double())
+    assert float(moved.max()) <= fusion_bound(config.alpha, config.cap) + 1e-5
+
+
+def test_untrained_with_evidence_enhancement_is_exactly_the_identity():
+    result = enhanced(Denoiser(64), PROTOTYPES, seen=SEEN)
+    assert torch.equal(result.fused, Z0) and torch.equal(result.variants, Z0[:, None].expand_as(result.variants))
+
+
 def test_without_clipping_variants_leave_the_cap_but_the_result_stays_a_unit_vector():
     result = enhanced(moving_denoiser(64, gain=100.0), PROTOTYPES, EnhancementConfig(clip=False))
     assert float(result.free_cosine.min()) < math.cos(math.radians(30))
