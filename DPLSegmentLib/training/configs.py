@@ -13,6 +13,10 @@ from .episodes import EngineConfig
 # it starts from; pairs of one scan teach it nothing about other patients.
 AS_IT_STARTS = ("cross_decoder",)
 
+# How far the reverse process follows evidence, and how much noise stays in its variants. How much real patients differ,
+# pairs of generated bodies do not teach; chosen on pairs of real scans (Testing/Benchmarks/RESULTS.md).
+BY_HAND = (("denoiser.seen_gain", 0.6), ("denoiser.kept", 0.5))
+
 Grid = tuple[tuple[int, int, int], tuple[float, float, float]]  # shape, and spacing in mm, (slice, row, column)
 
 
@@ -32,6 +36,7 @@ class TrainingConfig:
     rate: float = 2e-3
     backbone_rate: float = 2e-4  # 0: the backbone stays as it came
     frozen: tuple[str, ...] = ()  # parts of the model that stay as they came, for instance "encoder"
+    fixed: tuple[tuple[str, float], ...] = BY_HAND  # not learned: these values, or those of the weights given
     warmup: int = 50
     decay: float = 1e-4
     ema: float = 0.995

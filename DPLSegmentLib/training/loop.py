@@ -39,10 +39,11 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
 
 def parameter_groups(model: DPLModel, config: TrainingConfig) -> list[dict]:
     """What the optimiser changes, and at which share of the rate; all else no longer asks for gradients."""
-    slow, others = [], []
+    slow, others, fixed = [], [], {name for name, _ in config.fixed}
     for name, parameter in model.named_parameters():
         backbone = name.startswith("encoder.backbone.")
-        if name.split(".")[0] in config.frozen or (backbone and config.backbone_rate == 0):
+        frozen = name in fixed or name.split(".")[0] in config.frozen
+        if frozen or (backbone and config.backbone_rate == 0):
             parameter.requires_grad_(False)
         else:
             (slow if backbone else others).append(parameter)
@@ -72,6 +73,10 @@ class Trainer:
         self.device = self.processes.device
         self.workers = default_workers(self.device, self.processes.world) if workers is None else workers
         self.model = model.to(self.device)
+        if not fine_tunes:
+            with torch.no_grad():
+                for name, value in config.fixed:
+                    model.get_parameter(name).fill_(value)
         groups = parameter_groups(model, config)
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.decay)

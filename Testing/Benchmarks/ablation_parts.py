@@ -112,15 +112,9 @@ class Training:
     without: tuple[str, ...] = ()  # terms of the loss
 
     def prepare(self, model: DPLModel) -> None:
-        """Begin anew, but for what is set by hand in the bundled weights: how far the evidence is followed, and how
-        much noise is kept."""
-        gain, kept = (float(value.detach()) for value in (model.denoiser.seen_gain, model.denoiser.kept))
+        """Begin anew; what is set by hand in the bundled weights, training sets, too."""
         model.denoiser = self.denoiser(model.config.width)
-        with torch.no_grad():
-            model.denoiser.seen_gain.fill_(gain)
-            model.denoiser.kept.fill_(kept)
-        for fixed in (model.denoiser.seen_gain, model.denoiser.kept, model.denoiser.seen.weight):
-            fixed.requires_grad_(False)
+        model.denoiser.seen.weight.requires_grad_(False)
         model.config = replace(model.config, enhancement=replace(model.config.enhancement, **self.settings))
 
     @contextmanager

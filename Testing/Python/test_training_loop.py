@@ -10,7 +10,7 @@ from DPLSegmentLib.model import DPLModel
 from DPLSegmentLib.synthetic import generate_anatomy, second_patient
 from DPLSegmentLib.training import loop
 from DPLSegmentLib.training.bodies import body_scan
-from DPLSegmentLib.training.configs import TrainingConfig
+from DPLSegmentLib.training.configs import BY_HAND, TrainingConfig
 from DPLSegmentLib.training.episodes import sample_pair, sample_rollout
 from DPLSegmentLib.training.feeding import feed
 from DPLSegmentLib.training.loop import Trainer, learning_rate
@@ -76,6 +76,18 @@ def test_frozen_parts_stay_as_they_came(pool, tmp_path, rollouts, pairs, frozen,
     steps(run, 2)
     changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == changing
+
+
+def test_what_is_set_by_hand_has_its_value_before_and_after_training_and_in_the_average(pool, tmp_path):
+    run = trainer(pool, tmp_path)
+    assert run.config.fixed == BY_HAND and all(value > 0 for _, value in BY_HAND)
+    steps(run, 2)
+    for name, value in BY_HAND:
+        for weights in (run.start, run.average, run.model.state_dict()):
+            assert float(weights[name]) == pytest.approx(value)
+    given = DPLModel()
+    torch.nn.init.constant_(given.denoiser.kept, 0.25)
+    assert float(Trainer(run.config, pool, tmp_path, given, fine_tunes=True).start["denoiser.kept"]) == 0.25
 
 
 def test_episodes_walk_away_from_the_annotation_and_some_run_past_the_end(pool):
