@@ -78,10 +78,11 @@ def look_up(
     organs = CoarseOrgans.of(masks, support)
     looking = Looking(model, CoarseScan.of(query), CoarseScan.of(support), organs, where, should_cancel)
     if isinstance(alignment, SliceAlignment):
-        looking.shifts = organ_shifts(looking, progress.part(0.0, 0.6))
-    first = looking.plainly(progress.part(0.6, 0.7))
+        looking.shifts = organ_shifts(looking, progress.part(0.0, 0.5))
+        progress = progress.part(0.5, 1.0)
+    first = looking.plainly(progress.part(0.0, 0.4))
     moves = variant_moves(model, looking, first, prototypes, generators)
-    read = looking.varied(first, moves, progress.part(0.7, 1.0))
+    read = looking.varied(first, moves, progress.part(0.4, 1.0))
     found, changed = {}, {}
     for row, label in enumerate(organs.labels):
         own = CrossReadout(read.probability[row], read.spread[row])

@@ -84,7 +84,7 @@ class Looking:
         where: fractional support slice of every query slice; NaN where there is none.
         shifts: mm along the support by which each organ lies off that, in the order of ``organs.labels``.
         shown: (N,), whether a support slice shows any organ.
-        kept: query slice -> the support slices that it has been compared with, and what they said.
+        compared: query slice -> the support slices that it has been compared with last, and what they said.
     """
 
     model: DPLModel
@@ -95,7 +95,7 @@ class Looking:
     should_cancel: Callable[[], bool] | None
     shifts: list[float] = field(default_factory=list)
     shown: Tensor = field(init=False)
-    kept: dict[int, tuple[list[int], SliceEvidence]] = field(init=False, default_factory=dict)
+    compared: dict[int, tuple[list[int], SliceEvidence]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shifts = self.shifts or [0.0] * len(self.organs.labels)
@@ -118,12 +118,12 @@ class Looking:
 
     def evidence(self, index: int, slices: list[int]) -> SliceEvidence:
         """What support slices say about a query slice. Kept, for the next question is often about the same ones."""
-        known, evidence = self.kept.get(index, ([], None))
+        known, evidence = self.compared.get(index, ([], None))
         if evidence is None or not set(slices) <= set(known):
             here = (self.query.features[index], self.query.places[index])
             there = (self.support.features[slices], self.support.places[slices])
             evidence = self.model.cross.by_slice(*here, *there, self.organs.masks[:, slices])
-            self.kept[index] = known, evidence = slices, evidence
+            self.compared[index] = known, evidence = slices, evidence
         return evidence if slices == known else evidence.of([known.index(n) for n in slices])
 
     def plainly(self, progress: ProgressPart) -> CrossReadout:
