@@ -68,9 +68,8 @@ class Gaussian(nn.Module):
 class FusedAlone(CrossMatcher):
     """Looks up with the fused prototype only."""
 
-    def forward(self, query, query_place, support, support_place, masks, slot_bias=None, moves=None) -> CrossReadout:
-        fused = None if moves is None else [None if move is None else move[:1] for move in moves]
-        return super().forward(query, query_place, support, support_place, masks, slot_bias, fused)
+    def varied(self, query, query_place, support, support_place, mask, bias, moves, plain) -> CrossReadout:
+        return super().varied(query, query_place, support, support_place, mask, bias, moves[:1], plain)
 
 
 class FusedSimilarity(PrototypeSimilarity):

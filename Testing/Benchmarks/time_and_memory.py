@@ -90,7 +90,7 @@ def measure(name: str, case: Case, weights: Path | None = None) -> Cost:
     """Run the command line once on generated scans of the case's size."""
     with tempfile.TemporaryDirectory() as folder:
         scan, annotation, output, query = (
-            str(Path(folder, f"{name}.nii.gz")) for name in ("scan", "annotation", "out", "query")
+            str(Path(folder, f"{file}.nii.gz")) for file in ("scan", "annotation", "out", "query")
         )
         # In a process of its own: Linux counts what the parent of a child held in the peak of the child.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as maker:

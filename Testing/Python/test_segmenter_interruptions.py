@@ -11,6 +11,7 @@ from scans import BALL, annotate, phantom
 
 from DPLSegmentLib import Cancelled, OneShotSegmenter
 from DPLSegmentLib import segmenter as module
+from DPLSegmentLib.cross_matching import CrossMatcher
 
 # The class is called torch.OutOfMemoryError only since torch 2.5.
 OutOfMemory = torch.cuda.OutOfMemoryError
@@ -86,15 +87,18 @@ def test_a_cancelled_support_leaves_the_one_before(segmenter, scans):
 
 
 @pytest.mark.parametrize("same_scan", [True, False])
-def test_many_labels_do_not_delay_cancelling(segmenter, scans, same_scan):
+def test_many_labels_do_not_delay_cancelling(segmenter, scans, same_scan, monkeypatch):
     """Between two questions lies at most one call of any part of the network, however much there is to do."""
     support, drawn, query = scans
     segmenter.set_support(support, {value: drawn == BALL for value in range(1, 11)})
     segmenter.clear_cache()
-    calls, most = [], []
+    calls, most, looks = [], [], []
     model = segmenter._model
-    parts = (model.encoder, model.similarity, model.decoder, model.cross)
+    parts = (model.encoder, model.similarity, model.decoder)
     hooks = [part.register_forward_hook(lambda *_: calls.append(None)) for part in parts]
+    for name in ("by_slice", "varied"):
+        whole = getattr(CrossMatcher, name)
+        monkeypatch.setattr(CrossMatcher, name, lambda *a, whole=whole: looks.append(calls.append(None)) or whole(*a))
 
     def asked() -> bool:
         most.append(len(calls))
@@ -107,6 +111,7 @@ def test_many_labels_do_not_delay_cancelling(segmenter, scans, same_scan):
         for hook in hooks:
             hook.remove()
     assert sum(most) > 12 and max(most) == 1 and len(calls) <= 1
+    assert bool(looks) is not same_scan
 
 
 def starve(segmenter, monkeypatch, limit: int) -> list[int]:
