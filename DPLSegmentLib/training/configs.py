@@ -56,7 +56,7 @@ class TrainingConfig:
 
 FEATURES = TrainingConfig(
     purpose="all but the backbone, on two CPU cores in some hours",
-    updates=1500,
+    updates=1100,
     length=6,
     rate=1.5e-3,
     backbone_rate=0.0,
@@ -67,7 +67,7 @@ FEATURES = TrainingConfig(
 WALK = TrainingConfig(
     purpose="propagation alone; the features stay as they are",
     goes_on=True,
-    updates=1700,
+    updates=1400,
     rollouts=4,
     pairs=0,
     length=10,

@@ -156,8 +156,11 @@ class Trainer:
             found = rollout_terms(self.model, episodes, noise, trained)
         else:
             found = [pair_terms(self.model, episodes[0], noise[0], trained)]
-        loss = torch.stack([total_loss(terms) for terms in found]).sum()
-        (loss / count).backward()
+        # A walk that lost its object before its first step, past the object's end, has no terms.
+        losses = [total_loss(terms) for terms in found if terms]
+        loss = torch.stack(losses).sum() if losses else torch.zeros(())
+        if losses:
+            (loss / count).backward()
         values: dict[str, list[float]] = {"loss": [float(loss.detach()), float(count)]}
         for terms in found:
             for name, value in terms.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from DPLSegmentLib.training import loop
 from DPLSegmentLib.training.bodies import body_scan
 from DPLSegmentLib.training.configs import BY_HAND, TrainingConfig
 from DPLSegmentLib.training.episodes import sample_pair, sample_rollout
-from DPLSegmentLib.training.feeding import feed
+from DPLSegmentLib.training.feeding import Drawn, feed
 from DPLSegmentLib.training.loop import Trainer, learning_rate
 from DPLSegmentLib.training.pool import TrainingPool, pool_scan
 
@@ -167,3 +169,18 @@ def test_a_run_with_a_time_limit_lowers_its_number_of_updates(pool, tmp_path, mo
     run = Trainer(config, pool, tmp_path, DPLModel())
     run.run(quiet=True)
     assert run.update == run.config.updates == 3
+
+
+def test_a_walk_without_anything_to_learn_from_does_not_stop_a_run(pool, tmp_path):
+    """The remembered mask may be so wrong that nothing of it is left, on slices past the object's end."""
+    config = TrainingConfig(updates=1, rollouts=2, pairs=0, length=2, warmup=1, seed=3)
+    run = Trainer(config, pool, tmp_path, DPLModel())
+    (drawn,) = feed(pool, config, 0)
+    walk = next(one.episode for one in drawn if one.episode.annotated not in one.episode.steps)
+    masks = walk.masks.clone()
+    masks[walk.steps] = 0.0
+    lost = Drawn(replace(walk, masks=masks, remembered=torch.zeros_like(walk.remembered)), 0)
+    nothing = run.step([lost, lost])
+    assert nothing["loss"] == nothing["norm"] == 0.0 and "mask" not in nothing
+    found = run.step([lost, drawn[0]])
+    assert np.isfinite(found["loss"]) and found["norm"] > 0.0 and found["mask"] > 0.0
