@@ -158,10 +158,9 @@ class Trainer:
             found = [pair_terms(self.model, episodes[0], noise[0], trained)]
         # A walk that lost its object before its first step, past the object's end, has no terms.
         losses = [total_loss(terms) for terms in found if terms]
-        loss = torch.stack(losses).sum() if losses else torch.zeros(())
         if losses:
-            (loss / count).backward()
-        values: dict[str, list[float]] = {"loss": [float(loss.detach()), float(count)]}
+            (torch.stack(losses).sum() / count).backward()
+        values: dict[str, list[float]] = {"loss": [sum(float(loss.detach()) for loss in losses), float(count)]}
         for terms in found:
             for name, value in terms.items():
                 entry = values.setdefault(name, [0.0, 0.0])
