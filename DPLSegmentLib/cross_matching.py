@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,9 +82,15 @@ class CrossMatcher(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # Not learned: pairs in training are deformed more strongly than patients differ, and taught temperatures of
-        # twice this value, with which an organ that takes up little of a slice is outvoted.
+        # twice this value and more, with which an organ that takes up little of a slice is outvoted.
         self.register_buffer("log_temperature", torch.tensor(math.log(0.022)))
         self.register_buffer("log_position", torch.tensor(math.log(12.0)))
+
+    def at(self, temperature: float) -> CrossMatcher:
+        """The same look-up at another temperature."""
+        other = copy.deepcopy(self)
+        other.log_temperature.fill_(math.log(temperature))
+        return other
 
     def forward(
         self,

@@ -67,17 +67,20 @@ def denoising_loss(
     shown the support's prototype (and what a first look at the query found, ``seen`` (P, C)) as its condition, must
     find them again. Trained on the outcome of the reverse process alone it would learn the mean of the distribution,
     and all variants would be one.
+
+    The encoder does not learn from it: what is easiest to find again are features that are all alike.
     """
     channels = target.shape[-1]
     scale = channels**0.5
     start = model.config.enhancement.start
     step = int(torch.randint(1, start + 1, (1,), generator=generator, device=generator.device))
-    clean = scale * enhanced.original[:, None]
+    clean = scale * enhanced.original.detach()[:, None]
     wanted = scale * target[:, None]
     noise = torch.randn(len(target), 1, channels, generator=generator, device=generator.device).to(target)
     noisy = model.schedule.forward_noise(wanted, step, noise)
     offset = None if seen is None else scale * unit(seen)[:, None] - clean
-    residual = model.denoiser(noisy, clean, step / model.schedule.steps, statistics, geometry, offset)
+    condition = (statistics.detach(), geometry.detach(), offset)
+    residual = model.denoiser(noisy, clean, step / model.schedule.steps, *condition)
     return 0.5 * (clean + residual - wanted).square().mean()
 
 
@@ -85,8 +88,11 @@ def diffusion_loss(enhanced: EnhancedPrototypes, target: Tensor, sharpness: floa
     """L_diff, second part: the variant nearest to the query's prototype (P, C) should be near.
 
     A soft minimum over the variants of one minus the cosine: rewarding all variants alike would again collapse them.
+    How the variants move is learned, not where they start: that would draw all features together.
     """
-    distance = 1.0 - (enhanced.variants * target[:, None]).sum(-1)
+    start = enhanced.original[:, None]
+    variants = enhanced.variants - start + start.detach()
+    distance = 1.0 - (variants * target[:, None]).sum(-1)
     if distance.numel() == 0:
         return distance.sum()
     nearest = (torch.softmax(-sharpness * distance.detach(), dim=-1) * distance).sum(-1)

@@ -30,6 +30,10 @@ from .losses import (
 
 Terms = dict[str, Tensor]
 
+# Of the look-up that teaches the encoder. At the temperature of inference, which pairs in training are too different
+# for, features learn to be alike until their cosines differ as little as the pairs want.
+SOFT_TEMPERATURE = 0.11
+
 
 def shrink(masks: Tensor, stride: int = FEATURE_STRIDE) -> Tensor:
     """Masks (..., H, W) at the features' resolution."""
@@ -120,20 +124,25 @@ def cross_terms(
     query_mask: Tensor,
     generator: torch.Generator,
 ) -> Terms:
-    """The look-up of another patient as in inference: a first look, the organ's variants, a second look, decoding."""
+    """The look-up of another patient as in inference: a first look, the organ's variants, a second look, decoding.
+
+    It teaches the diffusion and the decoder. The encoder learns from a softer one, without variants.
+    """
 
     def halved(values: Tensor) -> Tensor:
         return F.avg_pool2d(values, STRIDE)
 
     support, query = (halved(values) for values in features)
     masks, goal = halved(support_masks[None])[0], halved(query_mask[None, None])[0]
-    where = (places(episode.query[1:2])[0], support, places(episode.support[:, 1]), masks[None])
+    here, there = places(episode.query[1:2])[0], places(episode.support[:, 1])
+    soft = model.cross.at(SOFT_TEMPERATURE)(query[0], here, support, there, masks[None])
+    terms: Terms = {"cross": readout_loss(soft.probability, goal)}
+    looked_at = (query[0].detach(), here, support.detach(), there, masks[None])
     with torch.no_grad():
-        first = model.cross(query[0], *where).probability
+        first = model.cross(*looked_at).probability
         organ = organ_prototype(support, masks)
         wanted = organ_prototype(query, goal)
         seen = evidence(query, first)
-    terms: Terms = {}
     moves = None
     if organ is not None and model.config.enhancement.variants > 0:
         organs = model.organ_variants(organ, prototypes, seen, generator)
@@ -144,8 +153,7 @@ def cross_terms(
             terms["organ_denoising"] = denoising_loss(model, organs, *condition, wanted, generator, seen)
             terms["organ_diffusion"] = diffusion_loss(organs, wanted)
             terms["organ_diversity"] = diversity_loss(organs)
-    read = model.cross(query[0], *where, moves=moves)
-    terms["cross"] = readout_loss(read.probability, goal)
+    read = model.cross(*looked_at, moves=moves)
     terms["fused"] = segmentation_loss(model.cross_decoder(read, maps.map(halved), query), goal)
     return terms
 

@@ -53,6 +53,20 @@ def test_the_score_is_the_documented_one():
     assert torch.allclose(look_up(other, PLACE, FEATURES[None], MASK[None, None])[0], expected, atol=1e-4)
 
 
+def test_a_softer_look_up_flattens_scores_and_leaves_the_matcher_as_it_is():
+    matcher, other = CrossMatcher(), torch.randn(16, SIDE, SIDE, generator=seeded(1))
+    asked = (other, PLACE, FEATURES[None], PLACE[None], MASK[None, None])
+    with torch.no_grad():
+        before = matcher(*asked).probability
+        soft = matcher.at(10.0)(*asked).probability
+        assert torch.equal(matcher(*asked).probability, before)
+        assert torch.equal(matcher.at(float(matcher.log_temperature.exp()))(*asked).probability, before)
+    distance = torch.cdist(PLACE.flatten(1).T, PLACE.flatten(1).T).square()
+    by_place = torch.softmax(-matcher.log_position.exp() * distance, dim=-1) @ MASK.flatten()
+    assert torch.allclose(soft.flatten(), by_place, atol=0.1)
+    assert float((before.flatten() - by_place).abs().max()) > 0.5
+
+
 def test_the_order_of_references_does_not_matter_and_a_bias_prefers_one():
     references = torch.stack([FEATURES, FEATURES])
     masks, bias = torch.stack([MASK, torch.zeros_like(MASK)])[None], torch.tensor([0.0, -3.0])

@@ -21,7 +21,7 @@ from DPLSegmentLib.training.losses import (
 
 
 def variants_of(variants, cosine=None) -> EnhancedPrototypes:
-    z0 = variants[:, 0] if variants.shape[1] else variants.new_zeros(len(variants), variants.shape[2])
+    z0 = variants[:, 0].detach() if variants.shape[1] else variants.new_zeros(len(variants), variants.shape[2])
     return EnhancedPrototypes(z0, z0, variants, variants[..., 0] if cosine is None else cosine)
 
 
@@ -137,6 +137,21 @@ def test_the_diffusion_loss_trains_the_denoiser_and_leaves_its_target_alone():
     gradient = model.denoiser.outputs.weight.grad
     assert bool(torch.isfinite(gradient).all()) and float(gradient.abs().sum()) > 0
     assert bool(torch.isfinite(support.grad).all())
+
+
+def test_features_do_not_learn_to_be_alike_from_the_diffusion():
+    """Encoded alike, every prototype is found again; the diffusion must learn how they differ instead."""
+    model = untrained_model()
+    support = torch.randn(64, 24, 24, generator=seeded()).requires_grad_()
+    mask = disc(24, (12, 12), 7)
+    found = model.support_prototypes(support, mask, 3.0, seeded())
+    original = found.enhanced.original
+    target = F.normalize(torch.randn(original.shape, generator=seeded(1)), dim=-1)
+    denoising = denoising_loss(model, found.enhanced, found.statistics, found.geometry, target, seeded())
+    assert torch.autograd.grad(denoising, support, retain_graph=True, allow_unused=True)[0] is None
+    (towards,) = torch.autograd.grad(diffusion_loss(found.enhanced, target), original, retain_graph=True)
+    (together,) = torch.autograd.grad(-(found.enhanced.variants.mean(1) * target).sum(-1).mean(), original)
+    assert 0 < float(-(together * target).sum()) > 20 * abs(float((towards * target).sum()))
 
 
 def test_a_few_steps_move_variants_towards_the_querys_prototype():

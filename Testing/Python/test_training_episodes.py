@@ -151,6 +151,30 @@ def test_the_second_annotated_slice_is_remembered_as_such(pool, model):
     assert float(model.matcher.slot_bias.grad[1].abs()) > 0  # the bias of KIND_SECOND_ANNOTATED
 
 
+def test_the_encoder_learns_from_a_soft_look_up_and_the_diffusion_from_the_one_of_inference(pool, model):
+    (episode,) = drawn(sample_pair, pool, PLAIN, 1)
+
+    def reached(name):
+        terms = pair_terms(model, episode, torch.Generator().manual_seed(0))
+        parameters = {part: list(getattr(model, part).parameters()) for part in ("encoder", "denoiser")}
+        found = {}
+        for part, own in parameters.items():
+            gradients = torch.autograd.grad(terms[name], own, retain_graph=True, allow_unused=True)
+            found[part] = any(g is not None and float(g.abs().max()) > 0 for g in gradients)
+        return found, float(terms[name].detach())
+
+    where, soft = reached("cross")
+    assert where == {"encoder": True, "denoiser": False}
+    assert reached("fused")[0]["denoiser"]
+    sharp = model.cross.log_temperature
+    kept = sharp.clone()
+    try:
+        sharp.fill_(0.0)  # inference as vague as can be: what teaches the encoder does not change
+        assert reached("cross")[1] == soft
+    finally:
+        sharp.copy_(kept)
+
+
 def test_every_tensor_of_the_loss_is_made_where_the_episode_is(pool, model):
     """With another default device, whatever forgets to name its device meets tensors of the episode's and fails."""
     walks = drawn(sample_rollout, pool, replace(PLAIN, second=0.5), 2, length=2)
