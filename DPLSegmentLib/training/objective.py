@@ -30,8 +30,8 @@ from .losses import (
 
 Terms = dict[str, Tensor]
 
-# Of the look-up that teaches the encoder. At the temperature of inference, which pairs in training are too different
-# for, features learn to be alike until their cosines differ as little as the pairs want.
+# Of the look-up that teaches the encoder. At that of inference, for which pairs in training are too different, features
+# stay more alike (Testing/Benchmarks/RESULTS.md).
 SOFT_TEMPERATURE = 0.11
 
 
