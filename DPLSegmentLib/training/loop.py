@@ -193,12 +193,15 @@ class Trainer:
 
     def _apply(self, rate: float) -> float:
         """Add up the processes' gradients, change weights and averages; returns the norm of the gradient."""
+        # What has ever been asked for goes on by its moments and its decay in an update that does not ask for it,
+        # whether another process did, or this run was resumed just now; what never was stays as it came.
+        known = [p.grad is not None or p in self.optimizer.state for p in self.parameters]
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
-        if self.processes.world > 1:
-            flat = self.processes.sum(torch.cat([gradient.flatten() for gradient in gradients]))
-            parts = flat.split([p.numel() for p in self.parameters])
-            for parameter, part in zip(self.parameters, parts, strict=True):
-                parameter.grad = part.view_as(parameter).clone()
+        asked = torch.tensor(known, dtype=torch.float32, device=self.device)
+        flat = self.processes.sum(torch.cat([*(gradient.flatten() for gradient in gradients), asked]))
+        *parts, asked = flat.split([*(p.numel() for p in self.parameters), len(asked)])
+        for parameter, part, wanted in zip(self.parameters, parts, asked.tolist(), strict=True):
+            parameter.grad = part.view_as(parameter).clone() if wanted else None
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 2.0))
         if math.isfinite(norm):
             self.optimizer.step()

@@ -171,16 +171,35 @@ def test_a_run_with_a_time_limit_lowers_its_number_of_updates(pool, tmp_path, mo
     assert run.update == run.config.updates == 3
 
 
-def test_a_walk_without_anything_to_learn_from_does_not_stop_a_run(pool, tmp_path):
-    """The remembered mask may be so wrong that nothing of it is left, on slices past the object's end."""
-    config = TrainingConfig(updates=1, rollouts=2, pairs=0, length=2, warmup=1, seed=3)
-    run = Trainer(config, pool, tmp_path, DPLModel())
-    (drawn,) = feed(pool, config, 0)
+def lost(pool, config) -> Drawn:
+    """A walk past the object's end whose remembered mask is so wrong that nothing of it is left."""
+    (drawn,) = feed(pool, replace(config, updates=1, rollouts=2, pairs=0), 0)
     walk = next(one.episode for one in drawn if one.episode.annotated not in one.episode.steps)
     masks = walk.masks.clone()
     masks[walk.steps] = 0.0
-    lost = Drawn(replace(walk, masks=masks, remembered=torch.zeros_like(walk.remembered)), 0)
-    nothing = run.step([lost, lost])
+    return Drawn(replace(walk, masks=masks, remembered=torch.zeros_like(walk.remembered)), 0)
+
+
+def test_a_walk_without_anything_to_learn_from_does_not_stop_a_run(pool, tmp_path):
+    config = TrainingConfig(updates=1, rollouts=2, pairs=0, length=2, warmup=1, seed=3)
+    run = Trainer(config, pool, tmp_path, DPLModel())
+    nothing = run.step([lost(pool, config)] * 2)
     assert nothing["loss"] == nothing["norm"] == 0.0 and "mask" not in nothing
-    found = run.step([lost, drawn[0]])
+    (drawn,) = feed(pool, config, 0)
+    found = run.step([lost(pool, config), drawn[0]])
     assert np.isfinite(found["loss"]) and found["norm"] > 0.0 and found["mask"] > 0.0
+
+
+def test_weights_that_an_update_does_not_ask_for_go_on_by_their_moments_in_a_resumed_run_too(pool, tmp_path):
+    whole = trainer(pool, tmp_path)
+    steps(whole, 1)
+    whole.save()
+    resumed = trainer(pool, tmp_path)
+    assert resumed.resume()
+    before = {name: value.clone() for name, value in whole.model.state_dict().items()}
+    for run in (whole, resumed):
+        run.step([lost(pool, run.config)])
+    after = whole.model.state_dict()
+    assert not torch.equal(after["decoder.output.weight"], before["decoder.output.weight"])
+    for name, value in resumed.model.state_dict().items():
+        assert torch.equal(value, after[name]), name
