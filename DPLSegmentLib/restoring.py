@@ -30,8 +30,8 @@ def restore(
     the query itself was annotated, the annotation stands as it was drawn and is certain. Labels that overlap in the
     annotation may overlap here; the label map then shows the highest value.
 
-    The uncertainty of a voxel is ``1 - (1 - doubt)·(1 - spread)``, the largest of all labels: a border that is open or
-    might lie a little further (``doubt.py``), or prototype variants that disagree near the object.
+    The uncertainty of a voxel is ``doubt·(1 + spread)``, the largest of all labels: how likely a label is wrong there
+    (``doubt.py``), the more so where prototype variants disagree.
 
     Args:
         scan: the query.
@@ -49,7 +49,10 @@ def restore(
     labels = np.zeros(shape, np.uint16)
     uncertainty = np.zeros(shape, np.float32)
     separate = {label: np.zeros(shape, bool) for label, others in overlaps.items() if others}
-    doubts = {label: doubt(result, scan.encoded) for label, result in results.items()}
+    doubts = {}
+    for label, result in results.items():
+        stop_if(should_cancel)
+        doubts[label] = doubt(result, scan.encoded)
     drawn: dict[int, list[int]] = {}
     if annotation is not None:
         for label, places in annotation.slices.items():
@@ -76,7 +79,7 @@ def restore(
             spread = torch.nn.functional.interpolate(
                 spread[:, None], size=grid.padded, mode="bilinear", align_corners=False
             )[:, 0]
-            value = 1.0 - (1.0 - border) * (1.0 - spread * (border > 0.01))
+            value = border * (1.0 + spread)
             uncertainty[index] = grid.to_slices(value.amax(0, keepdim=True))[0].clamp(0.0, 1.0).cpu().numpy()
         for label in here:
             mask = take_slice(annotation.masks[label], frame, index)

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 COLOR_MAPS = ("Inferno", "Magma", "Plasma", "Viridis", "Iron", "Grey")
 # What is surer than this stays clear, so that the scan can be seen.
 CLEAR_BELOW = 0.05
+BRIGHTEST = 0.5  # as likely wrong as right
 LEGEND_SIZE = (0.1, 0.4)  # width and height as shares of the view; Slicer's default hides much of the scan
 
 
@@ -26,7 +27,7 @@ def setUpDisplay(uncertaintyNode: Any) -> None:
         if color is not None:
             display.SetAndObserveColorNodeID(color.GetID())
         display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(0.0, 1.0)
+        display.SetWindowLevelMinMax(0.0, BRIGHTEST)
         display.SetAutoThreshold(False)
         display.SetThreshold(CLEAR_BELOW, 1.0)
         display.SetApplyThreshold(True)
@@ -119,7 +120,7 @@ class UncertaintyDisplay:
         with slicer.util.NodeModify(legend):
             legend.SetTitleText(_("Uncertainty"))
             legend.SetLabelFormat("%.1f")
-            legend.SetNumberOfLabels(6)  # 0.0, 0.2 and so on to 1.0
+            legend.SetNumberOfLabels(6)  # 0.0, 0.1 and so on to 0.5
             legend.SetSize(*LEGEND_SIZE)
             legend.SetVisibility(True)
 

@@ -55,7 +55,7 @@ def state(composites):
 
 def test_the_window_is_the_whole_range_and_sure_voxels_are_clear():
     display = uncertaintyVolume().GetDisplayNode()
-    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 0.5)
     assert not display.GetAutoWindowLevel() and display.GetApplyThreshold()
     assert 0 < display.GetLowerThreshold() < 0.1 and display.GetUpperThreshold() == 1.0
 
