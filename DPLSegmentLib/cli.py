@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         help="axis i, j or k of the annotated slices (default: found)",
     )
     add("--seed", type=_seed, default=0, metavar="N", help="seed of all random numbers (default: 0)")
-    add("--uncertainty", type=Path, metavar="U", help="image to write: uncertainty of each voxel, 0 to 1")
+    add("--uncertainty", type=Path, metavar="U", help="image to write: how likely each voxel is wrong, 0 to 1")
     add("--report", type=Path, metavar="R.json", help="report to write")
     add("--weights", type=Path, metavar="W", help="weights file (default: the bundled one)")
     add("--quiet", action="store_true", help="show no progress")

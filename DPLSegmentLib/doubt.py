@@ -75,9 +75,10 @@ class Doubt:
 def doubt(result: LabelResult, scan: EncodedScan) -> Doubt:
     """The probability that a place is wrong: that it is not the label where it was found, and is where it was not.
 
-    The mean of what three views say, each with the intensities weighed in: the label's probability as it is, out of
-    focus by 4 mm along all axes, and out of focus across slices alone, by 4 mm or one slice. Within 10 mm of borders
-    that agrees with how often real scans are wrong there (Testing/Benchmarks/RESULTS.md).
+    The mean of what several views say, each with the intensities weighed in: the label's probability as it is, out of
+    focus by 4 mm along all axes, out of focus across slices alone, by 4 mm or one slice, and for another patient the
+    look-up by itself. Within 10 mm of borders that agrees with how often real scans are wrong there
+    (Testing/Benchmarks/RESULTS.md).
     """
     height, width = scan.images.shape[-2:]
     shown = [*result.probability, *result.rejected] or [0]
@@ -98,19 +99,20 @@ def doubt(result: LabelResult, scan: EncodedScan) -> Doubt:
     soft = sharp
     for axis, step in ((0, scan.slice_mm), (1, scan.pixel_mm), (2, scan.pixel_mm)):
         soft = _blurred(soft, axis, FOCUS_MM / step)
-    across = _blurred(sharp, 0, max(FOCUS_MM / scan.slice_mm, 1.0))
-    found = _found(result, first, sharp, rows, columns)
+    views = [sharp, soft, _blurred(sharp, 0, max(FOCUS_MM / scan.slice_mm, 1.0))]
+
+    def placed(slices: dict[int, Tensor]) -> Tensor:
+        values = torch.zeros_like(sharp)
+        for index, value in slices.items():
+            values[index - first] = value[rows, columns].float()
+        return values
+
+    if result.looked_up:
+        views.append(placed(result.looked_up))
+    found = placed(result.probability) > 0.5
     evidence = _intensities(images, found, scan.pixel_mm)
-    values = torch.stack([_wrong(*part, evidence) for part in zip(images, found, sharp, soft, across, strict=True)])
-    return Doubt(values, first, top, left, (height, width))
-
-
-def _found(result: LabelResult, first: int, like: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Where the label was found, (n, h, w) bool; on a slice at which its walk ended, nowhere."""
-    found = torch.zeros_like(like, dtype=torch.bool)
-    for index, probability in result.probability.items():
-        found[index - first] = probability[rows, columns] > 0.5
-    return found
+    values = [_wrong(image, here, evidence, *parts) for image, here, *parts in zip(images, found, *views, strict=True)]
+    return Doubt(torch.stack(values), first, top, left, (height, width))
 
 
 def _intensities(images: Tensor, found: Tensor, pixel_mm: float) -> IntensityEvidence | None:
@@ -122,12 +124,10 @@ def _intensities(images: Tensor, found: Tensor, pixel_mm: float) -> IntensityEvi
     return IntensityEvidence.of(images[shown], found[shown].float(), pixel_mm)
 
 
-def _wrong(
-    image: Tensor, found: Tensor, sharp: Tensor, soft: Tensor, across: Tensor, evidence: IntensityEvidence | None
-) -> Tensor:
-    """The mean over the views of a slice of the probability of the contrary, (h, w) float16."""
-    views = torch.stack([sharp, soft, across])
-    wrong = torch.where(found, 1.0 - views, views)
+def _wrong(image: Tensor, found: Tensor, evidence: IntensityEvidence | None, *views: Tensor) -> Tensor:
+    """The mean over the views (h, w) of a slice of the probability of the contrary, (h, w) float16."""
+    parts = torch.stack(views)
+    wrong = torch.where(found, 1.0 - parts, parts)
     possible = wrong.amax(0) > _NEVER
     if evidence is not None:
         against = torch.where(found, -INTENSITIES, INTENSITIES) * evidence(image)

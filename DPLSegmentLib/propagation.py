@@ -26,10 +26,12 @@ class LabelResult:
     Attributes:
         probability: of the label on the slices visited; other slices have none of it.
         rejected: what was found on slices at which a walk ended, and which have none of the label either.
+        looked_up: of another patient, what the look-up alone says on the slices of ``probability``.
     """
 
     probability: dict[int, Tensor] = field(default_factory=dict)
     rejected: dict[int, Tensor] = field(default_factory=dict)
+    looked_up: dict[int, Tensor] = field(default_factory=dict)
 
 
 def _walk(model: DPLModel, scan: EncodedScan, batch: list[Track], claims: Claims) -> None:

@@ -43,7 +43,7 @@ class SegmentationResult:
 
     Attributes:
         labels: (k, j, i) uint16, the annotation's label values, 0 = background.
-        uncertainty: (k, j, i) float32 in [0, 1].
+        uncertainty: (k, j, i) float32 in [0, 1]: how likely the voxel is wrong, for the label that it is likeliest of.
         overlapping: (k, j, i) bool masks of the labels that overlap with others in the annotation, and may do so in the
             result (``labels`` shows the highest value there).
         report: JSON-able facts: volumes in ml, uncertainty, least certain slices, device, seed, weights, seconds.
@@ -57,7 +57,9 @@ class SegmentationResult:
     doubts: LabelDoubts
 
     def label_uncertainty(self, label: int) -> np.ndarray:
-        """(k, j, i) float32 in [0, 1], of one label alone: ``uncertainty`` is open wherever any label is.
+        """(k, j, i) float32: the probability that the voxel is wrong about this label, in [0, 1].
+
+        ``uncertainty`` is large wherever it is for any label.
 
         Raises InputError for a label that was not annotated.
         """

@@ -120,5 +120,6 @@ def transfer(
             step = torch.zeros_like(looked_up) if step is None else step.float()
             both = PRIOR_SHARE * looked_up + (1.0 - PRIOR_SHARE) * step
             result.probability[index] = raised(both, favours[label]).half()
+            result.looked_up[index] = looked_up.half()
         results[label] = result
     return results, maps

@@ -100,7 +100,7 @@ class DPLSegmentLogic(ScriptedLoadableModuleLogic):
             segmentIDs: IDs of the segments to use; the visible ones if None.
             outputSegmentationNode: segmentation to write to; segments of the run are replaced by ID, others stay as
                 they are. A new one beside the query if None.
-            outputUncertaintyNode: volume for the uncertainty in [0, 1].
+            outputUncertaintyNode: volume for the uncertainty: how likely a voxel is wrong, in [0, 1].
             createUncertainty: make a new volume for the uncertainty.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             seed: of the diffusion noise.

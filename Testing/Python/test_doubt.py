@@ -60,6 +60,18 @@ def test_what_looks_like_the_other_side_is_doubted_more_and_what_looks_like_its_
         assert float(found[5, 30]) < 0.95 * float(plain[5, 30])
 
 
+def test_where_the_look_up_says_something_else_there_is_more_doubt():
+    result = organ(20, range(COUNT))
+    before = doubt(result, scan()).slice(4)
+    result.looked_up = {n: disc(SIDE, (32, 30), 20) for n in range(COUNT)}
+    agreed = doubt(result, scan()).slice(4)
+    result.looked_up = {n: disc(SIDE, (32, 40), 20) for n in range(COUNT)}
+    contradicted = doubt(result, scan()).slice(4)
+    for column in (14, 56):  # found and not looked up, and the other way round
+        assert float(agreed[32, column]) <= float(before[32, column]) < float(contradicted[32, column]) - 0.2
+    assert float(contradicted[32, 35]) == pytest.approx(float(agreed[32, 35]), abs=2e-3)
+
+
 def test_an_image_without_contrast_changes_nothing():
     result = organ(20, range(COUNT), 0.9)
     image = EncodedScan(torch.full((COUNT, SIDE, SIDE), 0.4), scan().features, 1.0, 4.0)
