@@ -16,13 +16,13 @@ from .version import __version__
 def make_report(
     scan: PreparedScan,
     mask_of: Callable[[int], np.ndarray],
-    uncertainty: np.ndarray,
+    uncertainty_of: Callable[[int], np.ndarray],
     annotation: Annotation,
     same_scan: bool,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Per label: voxels, volume in ml, slices, mean uncertainty and the least certain slice (volume's own indices);
-    ``mask_of(label)`` is the label's (k, j, i) mask."""
+    ``mask_of(label)`` is the label's (k, j, i) mask, ``uncertainty_of(label)`` the uncertainty about it alone."""
     axis = 2 - scan.frame.slice_axis
     voxel_ml = float(abs(np.linalg.det(scan.volume.ijk_to_world[:3, :3]))) / 1000.0
     entries = {}
@@ -37,7 +37,7 @@ def make_report(
             "annotated_slices": list(annotation.slices[label]),
         }
         if total:
-            sums = np.where(mask, uncertainty, 0.0).sum(axis=tuple(a for a in range(3) if a != axis))
+            sums = np.where(mask, uncertainty_of(label), 0.0).sum(axis=tuple(a for a in range(3) if a != axis))
             mean = sums[slices] / area[slices]
             entry |= {
                 "first_slice": int(slices[0]),

@@ -247,7 +247,8 @@ class OneShotSegmenter:
         }
         labels, uncertain, separate, doubts = restored
         result = SegmentationResult(labels, uncertain, separate, {}, doubts)
-        result.report.update(make_report(target, result.mask, result.uncertainty, annotation, query is None, seconds))
+        found = (result.mask, result.label_uncertainty)
+        result.report.update(make_report(target, *found, annotation, query is None, seconds))
         weights = {"path": self.weights.path, "sha256": self.weights.sha256}
         result.report.update({"device": self.device, "seed": self.seed, "weights": weights})
         progress(1.0, "done")
