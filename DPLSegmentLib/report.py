@@ -37,8 +37,10 @@ def make_report(
             "annotated_slices": list(annotation.slices[label]),
         }
         if total:
-            sums = np.where(mask, uncertainty_of(label), 0.0).sum(axis=tuple(a for a in range(3) if a != axis))
-            mean = sums[slices] / area[slices]
+            # Slice by slice: no copy of a large volume for every label.
+            values, inside = (np.moveaxis(array, axis, 0) for array in (uncertainty_of(label), mask))
+            sums = np.array([values[index][inside[index]].sum(dtype=float) for index in slices])
+            mean = sums / area[slices]
             entry |= {
                 "first_slice": int(slices[0]),
                 "last_slice": int(slices[-1]),
