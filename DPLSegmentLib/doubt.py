@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .geometry import SliceFrame
-from .intensity_evidence import IntensityEvidence
+from .intensity_evidence import IntensityEvidence, counted
 from .preprocessing import NetworkGrid
 from .propagation import LabelResult
 from .step import EncodedScan
@@ -28,7 +28,6 @@ INTENSITIES = 0.5  # times what they count in the result itself, once more
 _REACH = 2.5  # standard deviations
 _LEAST = 0.01
 _NEVER = 0.003  # probability below which nothing is concluded from intensities
-_COUNTED = 48  # slices at most that intensities are counted in, evenly spread
 
 
 def _blurred(values: Tensor, axis: int, sigma: float) -> Tensor:
@@ -117,10 +116,9 @@ def doubt(result: LabelResult, scan: EncodedScan) -> Doubt:
 
 def _intensities(images: Tensor, found: Tensor, pixel_mm: float) -> IntensityEvidence | None:
     """What intensities say, counted in the result itself."""
-    shown = found.flatten(1).any(1).nonzero()[:, 0]
-    if len(shown) == 0:
+    shown = counted(found.flatten(1).any(1).nonzero()[:, 0].tolist())
+    if not shown:
         return None
-    shown = shown[:: -(-len(shown) // _COUNTED)]
     return IntensityEvidence.of(images[shown], found[shown].float(), pixel_mm)
 
 

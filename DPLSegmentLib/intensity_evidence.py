@@ -7,7 +7,7 @@ is weighed in once, at the end: within the walks, each slice would grow further 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -84,6 +84,11 @@ class IntensityEvidence:
         return self.table[_bins(images, self.low, self.width)]
 
 
+def counted(slices: Sequence[int]) -> Sequence[int]:
+    """Those of the slices that intensities are counted in: so many at most, evenly spread."""
+    return slices[:: max(1, -(-len(slices) // _COUNTED))]
+
+
 def attached(mask: Tensor, core: Tensor) -> Tensor:
     """What of boolean slices (N, H, W) hangs together, in-plane and at corners too, with some of ``core``."""
     reached = mask & core
@@ -123,7 +128,7 @@ def weigh_intensities(
     rows = slice(max(0, box[0] - margin), box[2] + margin)
     columns = slice(max(0, box[1] - margin), box[3] + margin)
     known = [row for row, n in enumerate(places) if n in annotated] or list(range(len(places)))
-    known = known[:: -(-len(known) // _COUNTED)]
+    known = counted(known)
     images, part = scan.images[:, rows, columns][places], stack[:, rows, columns].float()
     evidence = IntensityEvidence.of(images[known], part[known], scan.pixel_mm)
     if evidence is None:

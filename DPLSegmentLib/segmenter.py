@@ -43,7 +43,8 @@ class SegmentationResult:
 
     Attributes:
         labels: (k, j, i) uint16, the annotation's label values, 0 = background.
-        uncertainty: (k, j, i) float32 in [0, 1]: how likely the voxel is wrong, for the label that it is likeliest of.
+        uncertainty: (k, j, i) float32 in [0, 1]: how likely the voxel is wrong. The largest of what
+            :meth:`label_uncertainty` says, raised in proportion where variants of prototypes disagree.
         overlapping: (k, j, i) bool masks of the labels that overlap with others in the annotation, and may do so in the
             result (``labels`` shows the highest value there).
         report: JSON-able facts: volumes in ml, uncertainty, least certain slices, device, seed, weights, seconds.
@@ -247,8 +248,8 @@ class OneShotSegmenter:
         }
         labels, uncertain, separate, doubts = restored
         result = SegmentationResult(labels, uncertain, separate, {}, doubts)
-        found = (result.mask, result.label_uncertainty)
-        result.report.update(make_report(target, *found, annotation, query is None, seconds))
+        facts = make_report(target, result.mask, result.label_uncertainty, annotation, query is None, seconds)
+        result.report.update(facts)
         weights = {"path": self.weights.path, "sha256": self.weights.sha256}
         result.report.update({"device": self.device, "seed": self.seed, "weights": weights})
         progress(1.0, "done")

@@ -53,7 +53,7 @@ def state(composites):
     ]
 
 
-def test_the_window_is_the_whole_range_and_sure_voxels_are_clear():
+def test_the_window_ends_where_wrong_is_as_likely_as_right_and_sure_voxels_are_clear():
     display = uncertaintyVolume().GetDisplayNode()
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 0.5)
     assert not display.GetAutoWindowLevel() and display.GetApplyThreshold()
