@@ -15,6 +15,8 @@ from .sphere import unit
 
 STRIDE = 2  # matching runs on every second feature sample
 HOPELESS = 1e-3  # looked-up probability up to which variants are not tried
+TEMPERATURE = 0.022  # of cosines of centred features
+POSITION_GAIN = 12.0
 ROWS = 32  # query places whose scores are worked out at once: fast, and many slices take little memory
 _LEAST = 1e-30  # of a sum that is divided by
 _NOTHING = -60.0  # logarithm of what counts as much as nothing; processors are slow at numbers that are much smaller
@@ -76,19 +78,17 @@ class CrossMatcher(nn.Module):
     over variants, inside the softmax over places).
     """
 
-    log_temperature: Tensor
-    log_position: Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        # Not learned: pairs in training are deformed more strongly than patients differ, and taught temperatures of
-        # twice this value and more, with which an organ that takes up little of a slice is outvoted.
-        self.register_buffer("log_temperature", torch.tensor(math.log(0.022)))
-        self.register_buffer("log_position", torch.tensor(math.log(12.0)))
+        # Learned only while features are (``training/centring.py``): pairs in training are deformed more strongly than
+        # patients differ, and teach temperatures of twice this value and more, with which an organ that takes up little
+        # of a slice is outvoted.
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(TEMPERATURE)))
+        self.log_position = nn.Parameter(torch.tensor(math.log(POSITION_GAIN)))
 
     def at(self, temperature: float) -> CrossMatcher:
         """The same look-up at another temperature."""
-        other = copy.deepcopy(self)
+        other = copy.deepcopy(self).requires_grad_(False)
         other.log_temperature.fill_(math.log(temperature))
         return other
 

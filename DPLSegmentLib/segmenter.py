@@ -18,6 +18,7 @@ from .correspondence import Correspondence, correspondence_in_frames
 from .devices import choose_device, describe_device, release
 from .doubt import LabelDoubts
 from .errors import InputError
+from .favour import raised_between
 from .geometry import Volume, matching_slice_axis
 from .intensity_evidence import weigh_intensities
 from .model import DPLModel
@@ -234,10 +235,9 @@ class OneShotSegmenter:
             part = progress.part(0.4, 0.95)
             results, maps = self._other_scan(support, prototypes, target, known, part, should_cancel)
         drawn = support.masks if query is None else {}
-        results = {
-            label: weigh_intensities(found, target.encoded, drawn.get(label, ()), should_cancel)
-            for label, found in results.items()
-        }
+        for label, found in results.items():
+            given = drawn.get(label, ())
+            results[label] = weigh_intensities(raised_between(found, given), target.encoded, given, should_cancel)
         matched = time.perf_counter()
         own = annotation if query is None else None
         restored = restore(target, results, maps, support.overlaps, own, should_cancel=should_cancel)

@@ -12,7 +12,7 @@ import torch
 
 from ..errors import InputError
 from ..model import DPLModel
-from .centring import FeatureCentre
+from .centring import FeatureCentre, State, centred_afterwards, draw_slices
 from .configs import TrainingConfig
 from .feeding import Drawn, default_workers, feed
 from .logs import Progress, TrainingLog
@@ -23,6 +23,7 @@ from .processes import Processes, write_whole
 from .rollouts import rollout_terms
 from .validation import Validation
 
+SOFT_START = 0.06  # temperature of the look-up where it is learned
 FIRST_TIMED, LAST_TIMED = 10, 40  # updates between which the speed is measured where the time is given
 _STARTING_FREE = ("updates", "minutes", "checkpoint_every", "validate_every", "purpose", "together", "goes_on")
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
@@ -37,12 +38,13 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
     return config.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
-def parameter_groups(model: DPLModel, config: TrainingConfig) -> list[dict]:
+def parameter_groups(model: DPLModel, config: TrainingConfig, settled: bool = True) -> list[dict]:
     """What the optimiser changes, and at which share of the rate; all else no longer asks for gradients."""
     slow, others, fixed = [], [], {name for name, _ in config.fixed}
+    parts = {*config.frozen, *(["cross"] if settled else [])}
     for name, parameter in model.named_parameters():
         backbone = name.startswith("encoder.backbone.")
-        frozen = name in fixed or name.split(".")[0] in config.frozen
+        frozen = name in fixed or name.split(".")[0] in parts
         if frozen or (backbone and config.backbone_rate == 0):
             parameter.requires_grad_(False)
         else:
@@ -77,26 +79,38 @@ class Trainer:
             with torch.no_grad():
                 for name, value in config.fixed:
                     model.get_parameter(name).fill_(value)
-        groups = parameter_groups(model, config)
+        # Weights whose features have a centre keep it, whatever the configuration.
+        self.settled = config.settled or bool(model.encoder.centre.any())
+        if not self.settled:
+            with torch.no_grad():
+                model.cross.log_temperature.fill_(math.log(SOFT_START))
+        groups = parameter_groups(model, config, self.settled)
         self.parameters = [p for group in groups for p in group["params"]]
         self.optimizer = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.decay)
         self.start = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.average = {name: value.clone() for name, value in self.start.items()}
-        self.centre = None if "encoder" in config.frozen else FeatureCentre(model.encoder, self.processes)
+        follows = self.settled and "encoder" not in config.frozen
+        self.centre = FeatureCentre(model.encoder, self.processes) if follows else None
+        self._centred_on: list[torch.Tensor] = []
         self.update = 0
         self.best = -1.0
         output.mkdir(parents=True, exist_ok=True)
 
     @property
-    def outcome(self) -> dict[str, torch.Tensor]:
+    def outcome(self) -> State:
         """The weights that are measured and exported: on the way from the start to the averaged ones.
 
         With few and unlabelled scans of one kind, a part of the way keeps what the start knew of all the others
-        (weight-space ensembles of fine-tuned models: Wortsman et al., CVPR 2022).
+        (weight-space ensembles of fine-tuned models: Wortsman et al., CVPR 2022). Features that are learned without a
+        centre get it here.
         """
-        if self.config.taken == 1.0:
-            return self.average
-        return {name: self.start[name].lerp(value, self.config.taken) for name, value in self.average.items()}
+        state = self.average
+        if self.config.taken < 1.0:
+            state = {name: self.start[name].lerp(value, self.config.taken) for name, value in state.items()}
+        if self.settled:
+            return state
+        self._centred_on = self._centred_on or draw_slices(self.pool, self.config.engine, self.config.seed)
+        return centred_afterwards(self.model.config, state, self._centred_on)
 
     def save(self) -> None:
         """Write the checkpoint under a temporary name, then rename."""
@@ -153,9 +167,9 @@ class Trainer:
         noise = [torch.Generator().manual_seed(one.noise_seed) for one in drawn]
         trained = self.config.backbone_rate > 0 and "encoder" not in self.config.frozen
         if hasattr(episodes[0], "steps"):
-            found = rollout_terms(self.model, episodes, noise, trained)
+            found = rollout_terms(self.model, episodes, noise, trained, self.settled)
         else:
-            found = [pair_terms(self.model, episodes[0], noise[0], trained)]
+            found = [pair_terms(self.model, episodes[0], noise[0], trained, self.settled)]
         # A walk that lost its object before its first step, past the object's end, has no terms.
         losses = [total_loss(terms) for terms in found if terms]
         if losses:

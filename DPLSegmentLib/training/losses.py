@@ -99,6 +99,12 @@ def diffusion_loss(enhanced: EnhancedPrototypes, target: Tensor, sharpness: floa
     return nearest.mean()
 
 
+def mean_diffusion_loss(enhanced: EnhancedPrototypes, target: Tensor) -> Tensor:
+    """L_diff while features are learned: all variants, and with them the support's prototype, should be near the
+    query's prototype (P, C). One minus the cosine, half the squared distance."""
+    return _mean(1.0 - (enhanced.variants * target[:, None]).sum(-1))
+
+
 def fidelity_loss(enhanced: EnhancedPrototypes, config: EnhancementConfig) -> Tensor:
     """L_fid: hinge on how far variants wanted to leave the cap, before clipping."""
     cosine = math.cos(config.cap)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..coarse import places
-from ..cross_matching import STRIDE
+from ..cross_matching import STRIDE, CrossMatcher, CrossReadout
 from ..encoder import FEATURE_STRIDE
 from ..evidence import evidence, organ_prototype
 from ..model import DPLModel, SupportPrototypes
@@ -23,6 +24,7 @@ from .losses import (
     diffusion_loss,
     diversity_loss,
     fidelity_loss,
+    mean_diffusion_loss,
     query_prototypes,
     readout_loss,
     segmentation_loss,
@@ -73,23 +75,38 @@ def prototype_terms(
     maps: SimilarityMaps,
     target: Tensor,
     generator: torch.Generator,
+    settled: bool = True,
 ) -> Terms:
-    """The diffusion terms for a query slice, and the segmentation loss of the similarity maps."""
+    """The diffusion terms for a query slice, and the segmentation loss of the similarity maps.
+
+    ``settled``: the reverse process learns a distribution, and the features do not learn from it. Otherwise they do,
+    and it learns the mean: where features are still taking shape, there is no distribution worth learning.
+    """
     enhanced = support.enhanced
     goal = query_prototypes(features, mask, enhanced.original.detach())
-    return {
-        "prototype": segmentation_loss(maps.logit, target),
-        "denoising": denoising_loss(model, enhanced, support.statistics, support.geometry, goal, generator),
-        "diffusion": diffusion_loss(enhanced, goal),
-        "fidelity": fidelity_loss(enhanced, model.config.enhancement),
-        "diversity": diversity_loss(enhanced),
-    }
+    terms = {"prototype": segmentation_loss(maps.logit, target)}
+    if settled:
+        steered = (support.statistics, support.geometry)
+        terms["denoising"] = denoising_loss(model, enhanced, *steered, goal, generator)
+        terms["diffusion"] = diffusion_loss(enhanced, goal)
+    else:
+        terms["diffusion"] = mean_diffusion_loss(enhanced, goal)
+    terms["fidelity"] = fidelity_loss(enhanced, model.config.enhancement)
+    terms["diversity"] = diversity_loss(enhanced)
+    return terms
 
 
 def pair_terms(
-    model: DPLModel, episode: PairEpisode, generator: torch.Generator, train_backbone: bool = False
+    model: DPLModel,
+    episode: PairEpisode,
+    generator: torch.Generator,
+    train_backbone: bool = False,
+    settled: bool = True,
 ) -> Terms:
-    """Support and query as two patients: prototypes, alignment loss and dense cross matching."""
+    """Support and query as two patients: prototypes, alignment loss and dense cross matching.
+
+    ``settled``: see :func:`prototype_terms`. Otherwise the look-up learns its temperature, and nothing is decoded.
+    """
 
     def mixed(images: Tensor) -> Tensor:
         return neighbour_mix(images, episode.slice_mm, episode.pixel_mm)[1:2]
@@ -104,45 +121,71 @@ def pair_terms(
         [model.support_prototypes(support[n], support_masks[n], episode.pixel_mm, generator) for n in range(count)]
     )
     maps = model.similarity(query, prototypes.enhanced, prototypes.pooled.background)
-    terms = prototype_terms(model, prototypes, query[0].detach(), query_mask, maps, query_mask[None], generator)
+    asked = (query[0].detach(), query_mask, maps, query_mask[None])
+    terms = prototype_terms(model, prototypes, *asked, generator, settled)
     # L_align: the query's prediction, used as a support, must segment the support (Wang et al., PANet 2019)
     predicted = maps.logit[0].sigmoid()
     back = model.support_prototypes(query[0], predicted, episode.pixel_mm, generator)
     returned = model.similarity(support, back.enhanced, back.pooled.background)
     terms["align"] = segmentation_loss(returned.logit, shrink(episode.support_whole))
 
-    return terms | cross_terms(model, episode, prototypes, maps, (support, query), support_masks, query_mask, generator)
+    pair = _Halved.of(episode, support, query, support_masks, query_mask)
+    if not settled:
+        return terms | {"cross": readout_loss(pair.looked_up(model.cross).probability, pair.goal)}
+    return terms | cross_terms(model, pair, prototypes, maps, generator)
+
+
+@dataclass
+class _Halved:
+    """A pair on the grid of the look-up: features of the query (1, C, h, w) and of M supports, positions in the body
+    (2, h, w) and (M, 2, h, w), the supports' masks (M, h, w), and the query's, which is to be found (1, h, w)."""
+
+    query: Tensor
+    query_place: Tensor
+    support: Tensor
+    support_place: Tensor
+    masks: Tensor
+    goal: Tensor
+
+    @classmethod
+    def of(
+        cls, episode: PairEpisode, support: Tensor, query: Tensor, support_masks: Tensor, query_mask: Tensor
+    ) -> _Halved:
+        return cls(
+            halved(query),
+            places(episode.query[1:2])[0],
+            halved(support),
+            places(episode.support[:, 1]),
+            halved(support_masks[None])[0],
+            halved(query_mask[None, None])[0],
+        )
+
+    def looked_up(
+        self, by: CrossMatcher, features_learn: bool = True, moves: Sequence[Tensor | None] | None = None
+    ) -> CrossReadout:
+        query, support = (self.query, self.support) if features_learn else (self.query.detach(), self.support.detach())
+        return by(query[0], self.query_place, support, self.support_place, self.masks[None], moves=moves)
+
+
+def halved(values: Tensor) -> Tensor:
+    """(..., h, w) on the grid of the look-up."""
+    return F.avg_pool2d(values, STRIDE)
 
 
 def cross_terms(
-    model: DPLModel,
-    episode: PairEpisode,
-    prototypes: SupportPrototypes,
-    maps: SimilarityMaps,
-    features: tuple[Tensor, Tensor],
-    support_masks: Tensor,
-    query_mask: Tensor,
-    generator: torch.Generator,
+    model: DPLModel, pair: _Halved, prototypes: SupportPrototypes, maps: SimilarityMaps, generator: torch.Generator
 ) -> Terms:
     """The look-up of another patient as in inference: a first look, the organ's variants, a second look, decoding.
 
     It teaches the diffusion and the decoder. The encoder learns from a softer one, without variants.
     """
-
-    def halved(values: Tensor) -> Tensor:
-        return F.avg_pool2d(values, STRIDE)
-
-    support, query = (halved(values) for values in features)
-    masks, goal = halved(support_masks[None])[0], halved(query_mask[None, None])[0]
-    here, there = places(episode.query[1:2])[0], places(episode.support[:, 1])
-    soft = model.cross.at(SOFT_TEMPERATURE)(query[0], here, support, there, masks[None])
-    terms: Terms = {"cross": readout_loss(soft.probability, goal)}
-    looked_at = (query[0].detach(), here, support.detach(), there, masks[None])
+    soft = pair.looked_up(model.cross.at(SOFT_TEMPERATURE))
+    terms: Terms = {"cross": readout_loss(soft.probability, pair.goal)}
     with torch.no_grad():
-        first = model.cross(*looked_at).probability
-        organ = organ_prototype(support, masks)
-        wanted = organ_prototype(query, goal)
-        seen = evidence(query, first)
+        first = pair.looked_up(model.cross).probability
+        organ = organ_prototype(pair.support, pair.masks)
+        wanted = organ_prototype(pair.query, pair.goal)
+        seen = evidence(pair.query, first)
     moves = None
     if organ is not None and model.config.enhancement.variants > 0:
         organs = model.organ_variants(organ, prototypes, seen, generator)
@@ -153,8 +196,8 @@ def cross_terms(
             terms["organ_denoising"] = denoising_loss(model, organs, *condition, wanted, generator, seen)
             terms["organ_diffusion"] = diffusion_loss(organs, wanted)
             terms["organ_diversity"] = diversity_loss(organs)
-    read = model.cross(*looked_at, moves=moves)
-    terms["fused"] = segmentation_loss(model.cross_decoder(read, maps.map(halved), query), goal)
+    read = pair.looked_up(model.cross, features_learn=False, moves=moves)
+    terms["fused"] = segmentation_loss(model.cross_decoder(read, maps.map(halved), pair.query), pair.goal)
     return terms
 
 

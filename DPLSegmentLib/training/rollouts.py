@@ -77,10 +77,11 @@ def rollout_terms(
     episodes: Sequence[RolloutEpisode],
     generators: Sequence[torch.Generator],
     train_backbone: bool = False,
+    settled: bool = True,
 ) -> list[Terms]:
     """Walk the episodes' steps together; the loss terms of each, the same as if it had walked alone.
 
-    ``generators``: CPU generators of the diffusion noise, one an episode.
+    ``generators``: CPU generators of the diffusion noise, one an episode. ``settled``: see ``prototype_terms``.
     """
     mixed = [neighbour_mix(e.images, e.slice_mm, e.pixel_mm) for e in episodes]
     features = encode_all(model, mixed, train_backbone)
@@ -99,7 +100,7 @@ def rollout_terms(
                     result.matched[n : n + 1],
                     result.presence[n : n + 1],
                 )
-    return [_finish(model, walker, generator) for walker, generator in zip(walkers, generators, strict=True)]
+    return [_finish(model, walker, noise, settled) for walker, noise in zip(walkers, generators, strict=True)]
 
 
 def _start(model: DPLModel, episode: RolloutEpisode, features: Tensor, generator: torch.Generator) -> _Walker:
@@ -124,7 +125,7 @@ def _start(model: DPLModel, episode: RolloutEpisode, features: Tensor, generator
     return _Walker(episode, scan, small, support, maps, appearance, slots, older, last, losses)
 
 
-def _finish(model: DPLModel, walker: _Walker, generator: torch.Generator) -> Terms:
+def _finish(model: DPLModel, walker: _Walker, generator: torch.Generator, settled: bool) -> Terms:
     """Means over the steps, and the diffusion terms on the last slice of the walk that shows the object."""
     terms = {name: torch.stack(values).mean() for name, values in walker.losses.items() if values}
     small = walker.small
@@ -132,5 +133,6 @@ def _finish(model: DPLModel, walker: _Walker, generator: torch.Generator) -> Ter
     if seen:
         chosen = walker.maps.map(lambda values: values[seen])
         query = walker.scan.features[seen[-1]].detach()
-        terms |= prototype_terms(model, walker.support, query, small[seen[-1]], chosen, small[seen], generator)
+        asked = (query, small[seen[-1]], chosen, small[seen])
+        terms |= prototype_terms(model, walker.support, *asked, generator, settled)
     return terms

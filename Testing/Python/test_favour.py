@@ -1,4 +1,4 @@
-"""What is found in another patient is raised in favour of the organ."""
+"""What is found in another patient, and between two annotated slices, is raised in favour of the organ."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from helpers import disc
 
-from DPLSegmentLib.favour import FAVOUR, LARGE_MM2, favour, raised
+from DPLSegmentLib.favour import FAVOUR, LARGE_MM2, MEETING, favour, raised, raised_between
+from DPLSegmentLib.propagation import LabelResult
 
 SIZE = 160
 
@@ -46,3 +47,20 @@ def test_a_raised_probability_is_that_of_a_raised_logit_and_stays_certain_where_
     torch.testing.assert_close(found, (torch.logit(probability) + 0.5).sigmoid())
     assert found[0] == 0.0 and found[-1] == 1.0
     torch.testing.assert_close(raised(found, -0.5), probability)
+
+
+def test_slices_between_annotated_ones_are_raised_and_no_others():
+    soft = {n: torch.full((4, 4), 0.45).half() for n in range(7)}
+    given = LabelResult(soft, {7: torch.ones(4, 4).half()})
+    result = raised_between(given, {1, 3, 5})
+    expected = raised(soft[2].float(), MEETING).half()
+    assert float(expected[0, 0]) > 0.5
+    for n, value in result.probability.items():
+        assert torch.equal(value, expected if n in (2, 4) else soft[n]), n
+    assert result.rejected is given.rejected and torch.equal(given.probability[2], soft[0])
+
+
+@pytest.mark.parametrize("annotated", [(), {3}], ids=["another patient", "one slice"])
+def test_without_two_annotated_slices_nothing_is_raised(annotated):
+    given = LabelResult({n: torch.full((4, 4), 0.45).half() for n in range(7)})
+    assert raised_between(given, annotated) is given

@@ -156,7 +156,7 @@ def test_the_encoder_learns_from_a_soft_look_up_and_the_diffusion_from_the_one_o
 
     def reached(name):
         terms = pair_terms(model, episode, torch.Generator().manual_seed(0))
-        parameters = {part: list(getattr(model, part).parameters()) for part in ("encoder", "denoiser")}
+        parameters = {part: list(getattr(model, part).parameters()) for part in ("encoder", "denoiser", "cross")}
         found = {}
         for part, own in parameters.items():
             gradients = torch.autograd.grad(terms[name], own, retain_graph=True, allow_unused=True)
@@ -164,15 +164,34 @@ def test_the_encoder_learns_from_a_soft_look_up_and_the_diffusion_from_the_one_o
         return found, float(terms[name].detach())
 
     where, soft = reached("cross")
-    assert where == {"encoder": True, "denoiser": False}
+    assert where == {"encoder": True, "denoiser": False, "cross": False}
     assert reached("fused")[0]["denoiser"]
-    sharp = model.cross.log_temperature
+    sharp = model.cross.log_temperature.detach()
     kept = sharp.clone()
     try:
         sharp.fill_(0.0)  # inference as vague as can be: what teaches the encoder does not change
         assert reached("cross")[1] == soft
     finally:
         sharp.copy_(kept)
+
+
+def test_features_without_a_centre_learn_from_the_variants_and_the_look_up_learns_its_temperature(pool, model):
+    (pair,) = drawn(sample_pair, pool, PLAIN, 1)
+    (walk,) = drawn(sample_rollout, pool, replace(PLAIN, past_end=0.0), 1, length=2)
+
+    def reached(terms, name):
+        parameters = [*model.encoder.lateral.parameters(), *model.cross.parameters()]
+        gradients = torch.autograd.grad(terms[name], parameters, retain_graph=True, allow_unused=True)
+        return [g is not None and float(g.abs().max()) > 0 for g in gradients]
+
+    for settled in (True, False):
+        noise = torch.Generator().manual_seed(0)
+        found = pair_terms(model, pair, noise, settled=settled)
+        walked = rollout_terms(model, [walk], [noise], settled=settled)[0]
+        assert ("fused" in found) == ("denoising" in found) == ("denoising" in walked) == settled
+        for terms in (found, walked):
+            assert any(reached(terms, "diffusion")) != settled
+        assert all(reached(found, "cross")[-2:]) != settled
 
 
 def test_every_tensor_of_the_loss_is_made_where_the_episode_is(pool, model):

@@ -17,6 +17,8 @@ from DPLSegmentLib.training.initial import initial_model
 from DPLSegmentLib.training.loop import Trainer
 from DPLSegmentLib.training.pool import TrainingPool, pool_scan
 
+QUICK = replace(CONFIGS["quick"], backbone_rate=0.0, settled=True)
+
 
 @pytest.fixture(scope="module")
 def pool():
@@ -48,7 +50,7 @@ def test_the_best_weights_are_never_worse_than_those_that_were_given(
     torch.manual_seed(0)
     model = DPLModel()
     start = {name: value.clone() for name, value in model.state_dict().items()}
-    config = replace(CONFIGS["quick"], updates=2, validate_every=1, backbone_rate=0.0)
+    config = replace(QUICK, updates=2, validate_every=1)
     Trainer(config, pool, tmp_path, model, None, Validation(change), 0, fine_tunes).run()
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     assert best["update"] == best_update
@@ -60,7 +62,7 @@ def test_the_best_weights_are_never_worse_than_those_that_were_given(
 
 def taking(share: float, pool, folder) -> Trainer:
     torch.manual_seed(0)
-    config = replace(CONFIGS["quick"], updates=2, taken=share, backbone_rate=0.0)
+    config = replace(QUICK, updates=2, taken=share)
     return Trainer(config, pool, folder, DPLModel(), fine_tunes=True)
 
 
