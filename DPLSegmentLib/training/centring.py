@@ -15,6 +15,7 @@ from ..model import DPLModel, ModelConfig
 from ..preprocessing import neighbour_mix
 from ..sphere import unit
 from .episodes import EngineConfig, sample_pair
+from .feeding import MAX_TRIES
 from .pool import TrainingPool
 from .processes import Processes
 
@@ -59,21 +60,24 @@ def draw_slices(pool: TrainingPool, engine: EngineConfig, seed: int, count: int 
     """``count`` whole slices as training sees them, encoder inputs (1, 3, H, W)."""
     rng = np.random.default_rng([seed, count])
     drawn: list[Tensor] = []
-    while len(drawn) < count:
+    for _ in range(count * MAX_TRIES):
         episode = sample_pair(pool, rng, engine)
         if episode is not None:
             both = (episode.support[0], episode.query)
             drawn += [neighbour_mix(images, episode.slice_mm, episode.pixel_mm)[1:2] for images in both]
-    return drawn[:count]
+        if len(drawn) >= count:
+            return drawn[:count]
+    raise RuntimeError(f"too few of {count * MAX_TRIES} drawn objects allow a pair; the scans may be too small")
 
 
 @torch.no_grad()
 def centred_afterwards(config: ModelConfig, state: State, slices: Sequence[Tensor]) -> State:
     """Weights that were trained without a centre, and what they are with one: the mean of the features of ``slices``.
 
-    Layers that read features get the centre back through their biases, so a walk is as it was. Cosines spread when the
-    part that all features share is taken out: temperature and gain of the prototype similarity follow by the same
-    factor. The look-up of another patient, which learned at the temperature that suits training, gets its own.
+    Matcher and decoder, which read features, get the centre back through their biases. Cosines spread when the part
+    that all features share is taken out: temperature and gain of the prototype similarity follow by the same factor.
+    The look-up of another patient, which learned at the temperature that suits training, gets its own. The reverse
+    process, which sees prototypes as they are, has to learn them anew (``walk``).
 
     Args:
         config, state: the model.

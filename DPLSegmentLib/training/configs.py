@@ -18,7 +18,8 @@ AS_IT_STARTS = ("cross_decoder",)
 BY_HAND = (("denoiser.seen_gain", 0.6), ("denoiser.kept", 0.5))
 
 # What features are learned from: walks from one annotated slice, and pairs of neighbouring slices of one scan, each
-# deformed and recoloured. No second patient: generated ones differ in other ways than real ones do.
+# deformed and recoloured. No second patient, no second annotation: with these among the episodes features came out with
+# which the diffusion gains nothing (Testing/Benchmarks/RESULTS.md, "The CPU recipe as a whole").
 SIMPLE = EngineConfig(past_end=0.45, second=0.0, partner=0.0, far=0.0, several=0.0, partial=0.0, motion=0.0, thick=0.0)
 
 Grid = tuple[tuple[int, int, int], tuple[float, float, float]]  # shape, and spacing in mm, (slice, row, column)
