@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from .propagation import LabelResult
+from .propagation import LabelResult, between
 
 # Logit that the look-up, and its blend with propagation, are raised by. Near its border an organ is outvoted by the
 # many places around it, and where look-up and propagation do not agree on an outline their mean lies below one half.
@@ -38,14 +38,9 @@ def favour(masks: Iterable[Tensor], pixel_mm: float) -> float:
 
 def raised_between(result: LabelResult, annotated: Collection[int]) -> LabelResult:
     """A label's result, raised on the slices that lie between annotated ones."""
-    if len(annotated) < 2:
-        return result
-    first, last = min(annotated), max(annotated)
-    changed = {
-        n: raised(value.float(), MEETING).half() if first < n < last and n not in annotated else value
-        for n, value in result.probability.items()
-    }
-    return replace(result, probability=changed)
+    met = set(between(annotated)) - set(annotated)
+    changed = {n: raised(value.float(), MEETING).half() for n, value in result.probability.items() if n in met}
+    return replace(result, probability=result.probability | changed) if changed else result
 
 
 def raised(probability: Tensor, logit: float) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import stop_if
-from .propagation import LabelResult
+from .propagation import LabelResult, between
 from .step import EncodedScan
 from .window import bounding_box
 
@@ -133,8 +133,8 @@ def weigh_intensities(
     evidence = IntensityEvidence.of(images[known], part[known], scan.pixel_mm)
     if evidence is None:
         return result
-    ends = (min(annotated), max(annotated)) if annotated else (0, 0)
-    strength = torch.tensor([BETWEEN if ends[0] < n < ends[1] else 1.0 for n in places]).to(part)[:, None, None]
+    inner = between(annotated)
+    strength = torch.tensor([BETWEEN if n in inner else 1.0 for n in places]).to(part)[:, None, None]
     changed = dict(result.probability)
     for first in range(0, len(places), _CHUNK):
         stop_if(should_cancel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +32,11 @@ class LabelResult:
     probability: dict[int, Tensor] = field(default_factory=dict)
     rejected: dict[int, Tensor] = field(default_factory=dict)
     looked_up: dict[int, Tensor] = field(default_factory=dict)
+
+
+def between(annotated: Collection[int]) -> range:
+    """The slices between the outermost annotated ones; none where fewer than two are annotated."""
+    return range(min(annotated) + 1, max(annotated)) if annotated else range(0)
 
 
 def _walk(model: DPLModel, scan: EncodedScan, batch: list[Track], claims: Claims) -> None:

@@ -9,7 +9,7 @@ import torch
 from helpers import dice, disc, encoded_scan, no_similarity, seeded, untrained_model
 
 from DPLSegmentLib.errors import Cancelled
-from DPLSegmentLib.propagation import LabelTask, propagate
+from DPLSegmentLib.propagation import LabelTask, between, propagate
 
 SIDE, SLICES = 96, 11
 # a cylinder that leans: its centre moves by 1.5 pixels per slice
@@ -109,3 +109,12 @@ def test_cancelling_takes_effect_at_the_next_step(model, scan):
     with pytest.raises(Cancelled):
         propagate(model, scan, {1: task(scan, 5)}, should_cancel=cancel)
     assert len(asked) == 3 and time.monotonic() - asked[-1] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("annotated", "expected"),
+    [((), []), ((3,), []), ((3, 4), []), ((6, 2, 4), [3, 4, 5])],
+    ids=["none", "one", "neighbours", "three in any order"],
+)
+def test_what_lies_between_annotated_slices(annotated, expected):
+    assert list(between(annotated)) == expected
