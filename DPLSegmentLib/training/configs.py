@@ -87,6 +87,14 @@ WALK = TrainingConfig(
     shares=(("scan", 0.3), ("labelled", 0.2), ("synthetic", 0.5)),
     engine=EngineConfig(past_end=0.3),
 )
+WALK_ON = replace(
+    WALK,
+    purpose="propagation alone, walked all the way, of objects outlined as annotators do",
+    updates=900,
+    length=8,
+    rate=8e-4,
+    engine=EngineConfig(past_end=0.3, approach=0.5, outline=0.5, joined=0.2),
+)
 QUICK = TrainingConfig(
     purpose="a rehearsal of about a minute: everything happens, nothing is learned",
     updates=6,
@@ -127,6 +135,7 @@ CONFIGS: dict[str, TrainingConfig] = {
     ),
     "features": FEATURES,
     "walk": WALK,
+    "walk-on": WALK_ON,
     "pairs": TrainingConfig(
         purpose="the reverse process alone; all else stays as it is",
         goes_on=True,

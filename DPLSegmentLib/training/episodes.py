@@ -18,11 +18,14 @@ from .contrast import augment_contrast
 from .deform import random_deformation
 from .looks import Look, averaged_slices
 from .memory_errors import with_errors
+from .outlines import draw_offset, outlined
 from .pool import Target, TrainingPool
 from .views import crop_around, flip, part_of, resize, slice_shifts, thinning
 
 SMALLEST = 30  # pixels of a mask in a pair
 LONGEST_PAST_END = 3  # steps
+LONGEST_WALK = 32  # steps of a walk with an approach
+LONGEST_RUN_ON = 8  # steps past the end of a walk with an approach
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class EngineConfig:
     past_end: float = 0.25  # rollouts that start so near the object's end that they must run past it
     second: float = 0.25  # rollouts with a second annotated slice
     errors: float = 0.7  # rollouts whose first remembered mask is a wrong one
+    approach: float = 0.0  # rollouts that are walked all the way, as in use, and learned from at some part of it
+    outline: float = 0.0  # rollouts whose object is outlined further in or out than its edge
+    joined: float = 0.0  # rollouts of an object and one that touches it, as if they were one
     partner: float = 0.7  # pairs that show two patients, where the pool has a second one
     far: float = 0.4  # pairs of one scan whose query is any slice of the structure, not a neighbour
     several: float = 0.3  # pairs with two or three support slices
@@ -52,7 +58,9 @@ class _OnDevice:
 @dataclass
 class RolloutEpisode(_OnDevice):
     """Neighbouring slices (S, H, W) with masks; slice ``annotated`` is given, ``previous`` was just done and is
-    remembered as ``remembered`` (H, W), ``steps`` are to be predicted in this order; ``second`` is annotated, too."""
+    remembered as ``remembered`` (H, W), ``steps`` are to be predicted in this order; ``second`` is annotated, too. The
+    first ``approach`` steps are walked without learning, unless the walk goes wrong earlier; at most ``learned`` steps
+    are learned from."""
 
     images: Tensor
     masks: Tensor
@@ -63,6 +71,8 @@ class RolloutEpisode(_OnDevice):
     previous: int
     steps: list[int]
     second: int | None = None
+    approach: int = 0
+    learned: int = LONGEST_WALK
 
 
 @dataclass
@@ -90,6 +100,8 @@ class _Walk:
     previous: int
     steps: list[int]
     second: int | None
+    approach: int = 0
+    learned: int = LONGEST_WALK
 
 
 def _plan_walk(
@@ -99,7 +111,10 @@ def _plan_walk(
     annotated = present[int(areas.argmax())] if rng.random() < 0.5 else int(rng.choice(present, p=areas / areas.sum()))
     direction = 1 if rng.random() < 0.5 else -1
     reach = (max(present) - annotated) if direction > 0 else (annotated - min(present))
-    if rng.random() < engine.past_end:
+    whole = bool(engine.approach) and rng.random() < engine.approach
+    if whole:
+        gap = 0
+    elif rng.random() < engine.past_end:
         gap = max(0, reach - int(rng.integers(0, length)))
     else:
         gap = 0 if rng.random() < 0.6 else int(rng.integers(0, max(1, reach + 1)))
@@ -112,9 +127,13 @@ def _plan_walk(
         behind = [n for n in present if direction * (n - annotated) < 0]
         choices = ahead if ahead and (not behind or rng.random() < 0.6) else behind
         second = int(rng.choice(choices)) if choices else None
-    steps = [previous + direction * (n + 1) for n in range(length)]
+    further = min(reach + int(rng.integers(1, LONGEST_RUN_ON + 1)), LONGEST_WALK) if whole else length
+    steps = [previous + direction * (n + 1) for n in range(further)]
     stop = second if second is not None and direction * (second - previous) > 0 else None
     steps = [n for n in steps if 0 <= n < count and (stop is None or direction * (stop - n) > 0)]
+    if whole and steps:
+        approach = int(rng.integers(0, max(0, len(steps) - length) + 1))
+        return _Walk(annotated, previous, steps, second, approach, length)
     # Where the object has ended for good, a few slices are enough to learn to stop.
     last = max((k for k, n in enumerate(steps) if n in present), default=-1)
     steps = steps[: last + 1 + LONGEST_PAST_END]
@@ -124,8 +143,10 @@ def _plan_walk(
 def sample_rollout(
     pool: TrainingPool, rng: np.random.Generator, length: int, engine: EngineConfig = EngineConfig()
 ) -> RolloutEpisode | None:
-    """Draw a rollout of at most ``length`` steps; None if the drawn object does not allow one."""
+    """Draw a rollout that is learned from in at most ``length`` steps; None if the drawn object does not allow one."""
     target: Target = pool.draw(rng)
+    if engine.joined and rng.random() < engine.joined:
+        target = target.joined(rng)
     first, last = target.slices
     thick = thinning(rng, target.slice_mm)
     kept = np.arange(rng.integers(thick), target.count, thick)
@@ -155,6 +176,8 @@ def sample_rollout(
     images, masks, shrink = resize(images, masks, float(np.exp(rng.uniform(-0.3, 0.4))))
     images, masks = flip(rng, images, masks)
     annotated, previous = where[walk.annotated], where[walk.previous]
+    if engine.outline and rng.random() < engine.outline:
+        masks = outlined(masks, draw_offset(rng), annotated)
     if min(int((masks[n] > 0.5).sum()) for n in (annotated, previous)) < 4:
         return None
     remembered = masks[previous]
@@ -170,6 +193,8 @@ def sample_rollout(
         previous,
         [where[n] for n in walk.steps],
         None if walk.second is None else where[walk.second],
+        walk.approach,
+        walk.learned,
     )
 
 

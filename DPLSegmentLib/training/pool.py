@@ -14,6 +14,7 @@ from .looks import Look, draw_look, render_slices
 from .training_scan import TrainingScan, load_cache
 
 MIN_SLICES = 3
+TOUCHING = 0.15  # share of its outline that an object must touch another with to be joined with it
 MIN_SOLIDITY = 0.35  # share of an object's pixels whose in-plane neighbours are all its own
 
 Box = tuple[slice, slice, slice]
@@ -64,6 +65,7 @@ class Target:
     level: int
     number: int
     box: Box
+    other: int | None = None  # an object that touches this one, where both are to be taken for one
 
     @property
     def slices(self) -> tuple[int, int]:
@@ -84,7 +86,28 @@ class Target:
         return self.scan.pixel_mm
 
     def _hits(self) -> np.ndarray:
-        return self.scan.tables[self.level] == self.number
+        table = self.scan.tables[self.level]
+        return table == self.number if self.other is None else (table == self.number) | (table == self.other)
+
+    def joined(self, rng: np.random.Generator) -> Target:
+        """This object and one that touches it, as one; this one alone if no other of its level touches it enough."""
+        _, rows, columns = self.box
+        areas = self.areas(range(*self.box[0].indices(self.count)))
+        structure = self.scan.structure[self.box[0].start + int(areas.argmax())]
+        structure = structure[max(0, rows.start - 1) : rows.stop + 1, max(0, columns.start - 1) : columns.stop + 1]
+        numbers = self.scan.tables[self.level][structure]
+        own = numbers == self.number
+        around = numbers[ndimage.binary_dilation(own) & ~own]
+        touching = np.bincount(around[around > 0])
+        boxes = {number: box for level, number, box, _ in self.scan.objects if level == self.level}
+        enough = [int(n) for n in np.flatnonzero(touching >= TOUCHING * around.size) if int(n) in boxes]
+        if not enough:
+            return self
+        other = enough[int(rng.integers(len(enough)))]
+        box = tuple(
+            slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(self.box, boxes[other], strict=True)
+        )
+        return Target(self.scan, self.level, self.number, box, other)
 
     def areas(self, zs: Sequence[int]) -> np.ndarray:
         """Pixels of the object in each of the slices, (len(zs),)."""

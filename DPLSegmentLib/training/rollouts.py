@@ -31,6 +31,7 @@ from .objective import Terms, encode_all, prototype_terms, shrink
 
 _ABSENT = -12.0
 PRESENT_PIXELS = 6
+WRONG_DICE = 0.6
 
 
 @dataclass
@@ -47,10 +48,15 @@ class _Walker:
     older: Slot
     last: Slot
     losses: dict[str, list[Tensor]]
+    begun: int | None = None  # the step from which on the walk is learned from
 
     def request(self, number: int) -> StepRequest | None:
         """Step ``number`` of the walk; None if it is over, or has lost its object."""
         if number >= len(self.episode.steps):
+            return None
+        if self.begun is None and number >= self.episode.approach:
+            self.begun = number
+        if self.begun is not None and number >= self.begun + self.episode.learned:
             return None
         window = window_around(self.last.mask.detach() > 0.5)
         if window is None:
@@ -59,17 +65,29 @@ class _Walker:
         step = self.episode.steps[number]
         return StepRequest(self.scan, step, window, remembered, self.maps, self.appearance, self.episode.annotated)
 
-    def accept(self, step: int, window: Window, logits: Tensor, matched: Tensor, presence: Tensor) -> None:
-        """Take up the losses of a step, (1, P, P) each and (1,), and remember its mask."""
+    def accept(self, step: int, window: Window, logits: Tensor) -> None:
+        """Remember the mask of a step, (1, P, P) logits."""
+        pasted = window.paste(logits[:, None], self.episode.masks.shape[-2:], _ABSENT)[0, 0]
+        self.older = Slot(self.last.index, self.last.mask, KIND_OLDER)
+        self.last = Slot(step, pasted.sigmoid(), KIND_LAST)
+
+    def is_wrong(self, step: int, window: Window, logits: Tensor, presence: Tensor) -> bool:
+        """Whether a step is: it finds the object where it is not or the other way round, or finds much else."""
+        truth = self.episode.masks[step]
+        if (float(presence[0]) > 0.0) != bool(truth.sum() > PRESENT_PIXELS):
+            return True
+        found = window.paste(logits[:, None], truth.shape, _ABSENT)[0, 0] > 0.0
+        both, all_of_both = float((truth * found).sum()), float(truth.sum() + found.sum())
+        return float(presence[0]) > 0.0 and 2 * both < WRONG_DICE * all_of_both
+
+    def learn(self, step: int, window: Window, logits: Tensor, matched: Tensor, presence: Tensor) -> None:
+        """Take up the losses of a step, (1, P, P) each and (1,)."""
         truth = self.episode.masks[step]
         wanted = window.crop(truth[None, None], logits.shape[-1], fill="zero")[:, 0].clamp(0.0, 1.0)
         present = (truth.sum() > PRESENT_PIXELS).to(wanted)
         self.losses["mask"].append(segmentation_loss(logits, wanted))
         self.losses["matched"].append(readout_loss(matched, wanted))
         self.losses["presence"].append(F.binary_cross_entropy_with_logits(presence[0], present))
-        pasted = window.paste(logits[:, None], truth.shape, _ABSENT)[0, 0]
-        self.older = Slot(self.last.index, self.last.mask, KIND_OLDER)
-        self.last = Slot(step, pasted.sigmoid(), KIND_LAST)
 
 
 def rollout_terms(
@@ -88,19 +106,40 @@ def rollout_terms(
     walkers = [_start(model, *each) for each in zip(episodes, features, generators, strict=True)]
     for number in range(max(len(episode.steps) for episode in episodes)):
         waiting = [(walker, request) for walker in walkers if (request := walker.request(number)) is not None]
-        # What is stepped together must remember equally many slices.
-        for slots in sorted({len(request.slots) for _, request in waiting}):
-            batch = [(walker, request) for walker, request in waiting if len(request.slots) == slots]
-            result = propagate_step(model, [request for _, request in batch])
-            for n, (walker, request) in enumerate(batch):
-                walker.accept(
-                    request.current,
-                    request.window,
-                    result.logits[n : n + 1],
-                    result.matched[n : n + 1],
-                    result.presence[n : n + 1],
-                )
+        approaching = [each for each in waiting if each[0].begun is None]
+        with torch.no_grad():
+            for batch in _alike(approaching):
+                _approach(model, batch, number)
+        for batch in _alike([each for each in waiting if each[0].begun is not None]):
+            _learn(model, batch)
     return [_finish(model, walker, noise, settled) for walker, noise in zip(walkers, generators, strict=True)]
+
+
+def _alike(waiting: list[tuple[_Walker, StepRequest]]) -> list[list[tuple[_Walker, StepRequest]]]:
+    """What can be stepped together: those that remember equally many slices."""
+    counts = sorted({len(request.slots) for _, request in waiting})
+    return [[each for each in waiting if len(each[1].slots) == count] for count in counts]
+
+
+def _approach(model: DPLModel, batch: list[tuple[_Walker, StepRequest]], number: int) -> None:
+    """A step of several walkers that is not learned from, unless it is wrong: it will be done again then."""
+    result = propagate_step(model, [request for _, request in batch])
+    for n, (walker, request) in enumerate(batch):
+        logits, presence = result.logits[n : n + 1], result.presence[n : n + 1]
+        if walker.is_wrong(request.current, request.window, logits, presence):
+            walker.begun = number
+        else:
+            walker.accept(request.current, request.window, logits)
+
+
+def _learn(model: DPLModel, batch: list[tuple[_Walker, StepRequest]]) -> None:
+    """A step of several walkers that is learned from."""
+    result = propagate_step(model, [request for _, request in batch])
+    for n, (walker, request) in enumerate(batch):
+        # Cut out once for both: in what order gradients add up, and so the bits of a training, depend on it.
+        logits, matched, presence = (values[n : n + 1] for values in (result.logits, result.matched, result.presence))
+        walker.learn(request.current, request.window, logits, matched, presence)
+        walker.accept(request.current, request.window, logits)
 
 
 def _start(model: DPLModel, episode: RolloutEpisode, features: Tensor, generator: torch.Generator) -> _Walker:

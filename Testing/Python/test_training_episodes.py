@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 pytest.importorskip("scipy")
+
+from scipy import ndimage
 
 from DPLSegmentLib.model import DPLModel
 from DPLSegmentLib.synthetic import generate_anatomy, second_patient
@@ -66,6 +69,67 @@ def test_a_wrong_memory_is_remembered_but_the_truth_is_kept(pool):
     later = [e for e in episodes if e.previous != e.annotated]
     assert later and any(not torch.equal(e.remembered, e.masks[e.previous]) for e in later)
     assert all(torch.equal(e.remembered, e.masks[e.previous]) for e in episodes if e.previous == e.annotated)
+
+
+def test_an_outline_is_the_same_further_out_on_every_slice_also_in_memory(pool):
+    plain = drawn(sample_rollout, pool, replace(PLAIN, errors=0.0), 12, length=4)
+    moved = drawn(sample_rollout, pool, replace(PLAIN, errors=0.0, outline=1.0), 12, length=4)
+    assert all(torch.equal(e.remembered, e.masks[e.previous]) for e in moved)
+    # The first is drawn alike; what its annotator draws further out is further out on all slices.
+    one, other = plain[0], moved[0]
+    assert torch.equal(one.images, other.images)
+    signs = {float(torch.sign((b > 0.5).sum() - (a > 0.5).sum())) for a, b in zip(one.masks, other.masks, strict=True)}
+    assert len(signs - {0.0}) == 1
+
+
+def test_joined_objects_are_two_that_touch(pool):
+    rng = np.random.default_rng(1)
+    joined = 0
+    for _ in range(40):
+        target = pool.draw(rng)
+        both = target.joined(rng)
+        zs = list(range(target.count))
+        one, two = target.masks(zs), both.masks(zs)
+        assert bool((one <= two).all())
+        if both is target:
+            continue
+        joined += 1
+        first, last = both.slices
+        present = np.flatnonzero(two.any((1, 2)))
+        assert both.other is not None and (first, last) == (present[0], present[-1])
+        assert both.areas(zs).tolist() == two.sum((1, 2)).tolist()
+        assert bool((ndimage.binary_dilation(one) & two & ~one).any())
+    assert joined > 10
+
+
+def test_a_whole_walk_goes_to_the_end_and_beyond_and_is_learned_from_in_part(pool):
+    episodes = drawn(sample_rollout, pool, replace(PLAIN, approach=1.0), 30, length=3)
+    for e in episodes:
+        assert e.previous == e.annotated and e.learned == 3
+        assert 0 <= e.approach <= max(0, len(e.steps) - 3)
+        assert float(e.masks[e.steps[-1]].sum()) == 0 or e.steps[-1] in (0, len(e.images) - 1)
+    assert max(len(e.steps) for e in episodes) > 5 and max(e.approach for e in episodes) > 1
+
+
+def test_steps_before_a_walk_is_learned_from_count_only_where_it_has_gone_wrong(pool, model):
+    (episode,) = [
+        e for e in drawn(sample_rollout, pool, replace(PLAIN, approach=1.0), 30, length=2) if len(e.steps) > 6
+    ][:1]
+    walked = replace(episode, approach=4)
+
+    def steps_learned(presence_bias):
+        changed = copy.deepcopy(model)
+        with torch.no_grad():
+            changed.decoder.presence[-1].bias.fill_(presence_bias)
+        seen = []
+        changed.decoder.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+        rollout_terms(changed, [walked], [torch.Generator().manual_seed(0)])
+        return seen
+
+    wrong = steps_learned(-50.0)  # gone, says the first step, and it is not
+    assert wrong == [False, True, True]  # done again, and learned from
+    right = steps_learned(50.0)
+    assert right.count(True) <= 2 and right.index(True) > 0
 
 
 def test_pairs_may_have_several_supports_and_show_a_part(pool):
