@@ -101,7 +101,6 @@ class _Walk:
     steps: list[int]
     second: int | None
     approach: int = 0
-    learned: int = LONGEST_WALK
 
 
 def _plan_walk(
@@ -133,7 +132,7 @@ def _plan_walk(
     steps = [n for n in steps if 0 <= n < count and (stop is None or direction * (stop - n) > 0)]
     if whole and steps:
         approach = int(rng.integers(0, max(0, len(steps) - length) + 1))
-        return _Walk(annotated, previous, steps, second, approach, length)
+        return _Walk(annotated, previous, steps, second, approach)
     # Where the object has ended for good, a few slices are enough to learn to stop.
     last = max((k for k, n in enumerate(steps) if n in present), default=-1)
     steps = steps[: last + 1 + LONGEST_PAST_END]
@@ -194,7 +193,7 @@ def sample_rollout(
         [where[n] for n in walk.steps],
         None if walk.second is None else where[walk.second],
         walk.approach,
-        walk.learned,
+        length,
     )
 
 

@@ -31,7 +31,7 @@ from .objective import Terms, encode_all, prototype_terms, shrink
 
 _ABSENT = -12.0
 PRESENT_PIXELS = 6
-WRONG_DICE = 0.6
+WRONG_DICE = 0.6  # a step whose mask agrees less with the truth has gone wrong
 
 
 @dataclass
@@ -72,7 +72,7 @@ class _Walker:
         self.last = Slot(step, pasted.sigmoid(), KIND_LAST)
 
     def is_wrong(self, step: int, window: Window, logits: Tensor, presence: Tensor) -> bool:
-        """Whether a step is: it finds the object where it is not or the other way round, or finds much else."""
+        """Whether a step finds the object where it is not, misses it, or finds too much else or too little."""
         truth = self.episode.masks[step]
         if (float(presence[0]) > 0.0) != bool(truth.sum() > PRESENT_PIXELS):
             return True
