@@ -64,7 +64,11 @@ class Appearance:
 
 @dataclass
 class StepRequest:
-    """What one track asks for: the mask of ``current``, given ``slots`` (first annotated, last the slice before)."""
+    """What one track asks for: the mask of ``current``, given ``slots`` (first annotated, last the slice before).
+
+    ``moved`` (rows, columns): whole pixels by which the object moves from one slice to the next, as far as one can
+    tell before; ``growth``: logarithm of the factor by which its diameter changes, likewise. ``window`` has moved.
+    """
 
     scan: EncodedScan
     current: int
@@ -73,6 +77,8 @@ class StepRequest:
     similarity: SimilarityMaps  # over all slices of the scan, (N, H/4, W/4)
     appearance: Appearance
     origin: int  # index of the nearest annotated slice
+    moved: tuple[int, int] = (0, 0)
+    growth: float = 0.0
 
 
 @dataclass
@@ -84,12 +90,18 @@ class StepResult:
     matched: Tensor
 
 
-def _view(request: StepRequest, slot: Slot) -> tuple[Window, Tensor, Tensor, Tensor]:
-    window = aligned_window(request.window, slot.mask.detach() > 0.5)
+def _view(request: StepRequest, slot: Slot) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, mask and features of a remembered slice, moved to where the object should be now, and as large."""
+    window = request.window
+    if slot.kind in (KIND_OLDER, KIND_LAST):
+        slices = abs(request.current - slot.index)
+        window = window.moved_by(-slices * request.moved[0], -slices * request.moved[1])
+        window = window.scaled(math.exp(-slices * request.growth))
+    window = aligned_window(window, slot.mask.detach() > 0.5)
     image = request.appearance(window.crop(request.scan.images[slot.index][None, None], WINDOW_PIXELS))
     mask = window.crop(slot.mask[None, None], WINDOW_PIXELS, fill="zero")
     features = window.read_features(request.scan.features[slot.index][None].float(), MATCH_PIXELS)
-    return window, image, mask, features
+    return image, mask, features
 
 
 def propagate_step(model: DPLModel, requests: list[StepRequest]) -> StepResult:
@@ -98,9 +110,9 @@ def propagate_step(model: DPLModel, requests: list[StepRequest]) -> StepResult:
     currents, current_features, prototype_maps, constants = [], [], [], []
     for request in requests:
         views = [_view(request, slot) for slot in request.slots]
-        images.append(torch.cat([view[1] for view in views]))
-        masks.append(torch.cat([view[2] for view in views]))
-        features.append(torch.cat([view[3] for view in views]))
+        images.append(torch.cat([view[0] for view in views]))
+        masks.append(torch.cat([view[1] for view in views]))
+        features.append(torch.cat([view[2] for view in views]))
         window, scan = request.window, request.scan
         currents.append(request.appearance(window.crop(scan.images[request.current][None, None], WINDOW_PIXELS)))
         current_features.append(window.read_features(scan.features[request.current][None].float(), MATCH_PIXELS))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .displacement import displacement
+from .motion import Motion
 from .similarity import SimilarityMaps
 from .step import (
     KIND_ANNOTATED,
@@ -51,6 +53,7 @@ class Track:
     appearance: Appearance
     older: Slot
     last: Slot
+    motion: Motion = Motion()
     found: dict[int, Tensor] = field(default_factory=dict)
     rejected: dict[int, Tensor] = field(default_factory=dict)
     done: bool = False
@@ -81,11 +84,24 @@ class Track:
             slots.append(Slot(self.other, self.task.annotated[self.other], KIND_SECOND_ANNOTATED))
         slots += [self.older, self.last]
         window = window_around(self.last.mask > 0.5)
-        return StepRequest(scan, self.current, window, slots, self.task.similarity, self.appearance, self.start)
+        images = scan.images[self.last.index], scan.images[self.current]
+        moved = displacement(*images, self.last.mask, window, self.motion.expected(self.last.mask))
+        return StepRequest(
+            scan,
+            self.current,
+            window.moved_by(*moved),
+            slots,
+            self.task.similarity,
+            self.appearance,
+            self.start,
+            moved,
+            self.motion.followed_growth,
+        )
 
     def accept(self, probability: Tensor) -> None:
         """Go on to the slice just done."""
         index = self.current
+        self.motion = self.motion.seen(self.last.mask, probability)
         self.found[index] = probability
         self.older = Slot(self.last.index, self.last.mask, KIND_OLDER)
         self.last = Slot(index, probability, KIND_LAST)
@@ -119,10 +135,17 @@ def make_tracks(label: int, task: LabelTask, scan: EncodedScan) -> list[Track]:
                 appearance,
                 Slot(start, mask, KIND_OLDER),
                 Slot(start, mask, KIND_LAST),
+                _towards(task, start, other, stop) if other is not None else Motion(),
             )
             track.done = track.left == 0
             tracks.append(track)
     return tracks
+
+
+def _towards(task: LabelTask, start: int, other: int, stop: int) -> Motion:
+    """How the object moves from annotated slice to annotated slice, where ``other`` is ahead (``stop``) or behind."""
+    before, now = (start, other) if other == stop else (other, start)
+    return Motion().seen(task.annotated[before], task.annotated[now], abs(other - start))
 
 
 class Claims:

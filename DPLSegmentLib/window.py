@@ -72,6 +72,15 @@ class Window:
         padding = (left, shape[1] - right, top, shape[0] - bottom)
         return F.pad(part, padding, value=outside)
 
+    def moved_by(self, rows: int, columns: int) -> Window:
+        """The same window, moved."""
+        return Window(self.top + rows, self.left + columns, self.side)
+
+    def scaled(self, factor: float) -> Window:
+        """A window about the same centre whose side is ``factor`` times as long, to the nearest two pixels."""
+        inward = round(self.side * (1.0 - factor) / 2)
+        return Window(self.top + inward, self.left + inward, self.side - 2 * inward)
+
     def moved_to(self, centre: tuple[float, float]) -> Window:
         """The same window centred elsewhere (to the nearest pixel)."""
         return Window(round(centre[0] - (self.side - 1) / 2), round(centre[1] - (self.side - 1) / 2), self.side)

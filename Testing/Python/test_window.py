@@ -87,3 +87,12 @@ def test_a_window_follows_a_mask_only_when_it_has_left():
     moved = aligned_window(window, far)
     assert moved.side == 40 and moved.centre == pytest.approx((90, 95), abs=0.51)
     assert aligned_window(window, torch.zeros(120, 120, dtype=torch.bool)) == window
+
+
+def test_a_window_is_moved_and_scaled_about_its_centre():
+    window = Window(-4, 10, 41)
+    assert window.moved_by(3, -12) == Window(-1, -2, 41)
+    assert window.scaled(1.0) == window
+    for factor in (0.6, 0.93, 1.04, 1.5):
+        scaled = window.scaled(factor)
+        assert scaled.centre == window.centre and abs(scaled.side - 41 * factor) <= 1.0
