@@ -23,11 +23,12 @@ from .sphere import unit
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that fixes the network's shape; stored with the weights."""
+    """Everything that fixes the network's shape, and how it walks; stored with the weights."""
 
     width: int = 64
     diffusion_steps: int = 100
     enhancement: EnhancementConfig = field(default_factory=EnhancementConfig)
+    follows: bool = False  # walks look for their object where it moves (motion.py), rather than where it was
 
     def __post_init__(self) -> None:
         if self.enhancement.start > self.diffusion_steps:

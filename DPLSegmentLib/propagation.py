@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .errors import stop_if
 from .model import DPLModel
+from .motion import Motion
 from .step import EncodedScan, propagate_step
 from .tracks import Claims, LabelTask, Track, make_tracks
 
@@ -102,7 +103,8 @@ def propagate(
     Raises:
         Cancelled: ``should_cancel()`` returned true.
     """
-    tracks = [track for label, task in tasks.items() for track in make_tracks(label, task, scan)]
+    motion = Motion() if model.config.follows else None
+    tracks = [track for label, task in tasks.items() for track in make_tracks(label, task, scan, motion)]
     claims = Claims(tasks)
     total = sum(track.left for track in tracks)
     while active := sorted((track for track in tracks if not track.done), key=lambda track: track.distance):

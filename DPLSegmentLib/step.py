@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .displacement import displacement
 from .matching import MATCH_PIXELS, WINDOW_PIXELS
 from .model import DPLModel
+from .motion import Motion
 from .similarity import SimilarityMaps
 from .window import Window, aligned_window
 
@@ -79,6 +81,14 @@ class StepRequest:
     origin: int  # index of the nearest annotated slice
     moved: tuple[int, int] = (0, 0)
     growth: float = 0.0
+
+    def following(self, motion: Motion) -> StepRequest:
+        """The same request, made where the object of the slice before should be by now."""
+        last = self.slots[-1]
+        mask, images = last.mask.detach(), self.scan.images
+        expected = motion.expected(mask)
+        moved = displacement(images[last.index], images[self.current], mask, self.window, expected)
+        return replace(self, window=self.window.moved_by(*moved), moved=moved, growth=motion.followed_growth)
 
 
 @dataclass

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .displacement import displacement
 from .motion import Motion
 from .similarity import SimilarityMaps
 from .step import (
@@ -53,7 +52,7 @@ class Track:
     appearance: Appearance
     older: Slot
     last: Slot
-    motion: Motion = Motion()
+    motion: Motion | None = None
     found: dict[int, Tensor] = field(default_factory=dict)
     rejected: dict[int, Tensor] = field(default_factory=dict)
     done: bool = False
@@ -84,32 +83,23 @@ class Track:
             slots.append(Slot(self.other, self.task.annotated[self.other], KIND_SECOND_ANNOTATED))
         slots += [self.older, self.last]
         window = window_around(self.last.mask > 0.5)
-        images = scan.images[self.last.index], scan.images[self.current]
-        moved = displacement(*images, self.last.mask, window, self.motion.expected(self.last.mask))
-        return StepRequest(
-            scan,
-            self.current,
-            window.moved_by(*moved),
-            slots,
-            self.task.similarity,
-            self.appearance,
-            self.start,
-            moved,
-            self.motion.followed_growth,
-        )
+        request = StepRequest(scan, self.current, window, slots, self.task.similarity, self.appearance, self.start)
+        return request if self.motion is None else request.following(self.motion)
 
     def accept(self, probability: Tensor) -> None:
         """Go on to the slice just done."""
         index = self.current
-        self.motion = self.motion.seen(self.last.mask, probability)
+        if self.motion is not None:
+            self.motion = self.motion.seen(self.last.mask, probability)
         self.found[index] = probability
         self.older = Slot(self.last.index, self.last.mask, KIND_OLDER)
         self.last = Slot(index, probability, KIND_LAST)
         self.done = self.left == 0
 
 
-def make_tracks(label: int, task: LabelTask, scan: EncodedScan) -> list[Track]:
-    """Outward from the first and last annotated slice, and both ways between neighbouring ones."""
+def make_tracks(label: int, task: LabelTask, scan: EncodedScan, motion: Motion | None = None) -> list[Track]:
+    """Outward from the first and last annotated slice, and both ways between neighbouring ones; with a ``motion`` to
+    begin with they follow their object."""
     places = sorted(task.annotated)
     first, last = task.bounds or (0, len(scan.images) - 1)
     tracks = []
@@ -135,17 +125,17 @@ def make_tracks(label: int, task: LabelTask, scan: EncodedScan) -> list[Track]:
                 appearance,
                 Slot(start, mask, KIND_OLDER),
                 Slot(start, mask, KIND_LAST),
-                _towards(task, start, other, stop) if other is not None else Motion(),
+                motion if motion is None or other is None else _towards(motion, task, start, other, stop),
             )
             track.done = track.left == 0
             tracks.append(track)
     return tracks
 
 
-def _towards(task: LabelTask, start: int, other: int, stop: int) -> Motion:
+def _towards(motion: Motion, task: LabelTask, start: int, other: int, stop: int) -> Motion:
     """How the object moves from annotated slice to annotated slice, where ``other`` is ahead (``stop``) or behind."""
     before, now = (start, other) if other == stop else (other, start)
-    return Motion().seen(task.annotated[before], task.annotated[now], abs(other - start))
+    return motion.seen(task.annotated[before], task.annotated[now], abs(other - start))
 
 
 class Claims:

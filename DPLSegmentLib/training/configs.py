@@ -41,6 +41,7 @@ class TrainingConfig:
     rate: float = 2e-3
     backbone_rate: float = 2e-4  # 0: the backbone stays as it came
     frozen: tuple[str, ...] = ()  # parts of the model that stay as they came, for instance "encoder"
+    follows: bool | None = None  # walks follow their object; None: as the weights that it begins with do
     settled: bool = True  # features have a centre; where they are first learned they get it at the end (centring.py)
     fixed: tuple[tuple[str, float], ...] = BY_HAND  # not learned: these values, or those of the weights given
     warmup: int = 50
@@ -87,6 +88,7 @@ WALK = TrainingConfig(
     shares=(("scan", 0.3), ("labelled", 0.2), ("synthetic", 0.5)),
     engine=EngineConfig(past_end=0.3),
 )
+WALK_FOLLOW = replace(WALK, purpose="propagation alone, objects looked for where they move", follows=True)
 WALK_ON = replace(
     WALK,
     purpose="propagation alone, walked all the way, of objects outlined as annotators do",
@@ -136,6 +138,7 @@ CONFIGS: dict[str, TrainingConfig] = {
     "features": FEATURES,
     "walk": WALK,
     "walk-on": WALK_ON,
+    "walk-follow": WALK_FOLLOW,
     "pairs": TrainingConfig(
         purpose="the reverse process alone; all else stays as it is",
         goes_on=True,
@@ -163,7 +166,13 @@ CONFIGS: dict[str, TrainingConfig] = {
     ),
     "quick": QUICK,
     "quick-walk": replace(
-        QUICK, purpose="a rehearsal of the walks", goes_on=True, settled=True, pairs=0, frozen=("encoder",)
+        QUICK,
+        purpose="a rehearsal of the walks, which follow",
+        goes_on=True,
+        follows=True,
+        settled=True,
+        pairs=0,
+        frozen=("encoder",),
     ),
 }
 

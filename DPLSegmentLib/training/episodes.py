@@ -38,6 +38,7 @@ class EngineConfig:
     approach: float = 0.0  # rollouts that are walked all the way, as in use, and learned from at some part of it
     outline: float = 0.0  # rollouts whose object is outlined further in or out than its edge
     joined: float = 0.0  # rollouts of an object and one that touches it, as if they were one
+    gapless: float = 0.0  # rollouts that have every slice since the annotation, as walks that follow a motion need
     partner: float = 0.7  # pairs that show two patients, where the pool has a second one
     far: float = 0.4  # pairs of one scan whose query is any slice of the structure, not a neighbour
     several: float = 0.3  # pairs with two or three support slices
@@ -157,7 +158,10 @@ def sample_rollout(
     walk = _plan_walk(present, areas[areas >= 6].astype(float), len(kept), length, rng, engine)
     if walk is None:
         return None
-    block = {*range(min(walk.previous, *walk.steps), max(walk.previous, *walk.steps) + 1)}
+    ends = [walk.previous, *walk.steps]
+    if engine.gapless and rng.random() < engine.gapless:
+        ends.append(walk.annotated)
+    block = {*range(min(ends), max(ends) + 1)}
     # Annotated slices further away bring their neighbours along: the encoder looks at both sides of a slice.
     for place in (walk.annotated, walk.second):
         if place is not None and place not in block:

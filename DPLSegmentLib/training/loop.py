@@ -69,6 +69,8 @@ class Trainer:
         workers: int | None = None,
         fine_tunes: bool = False,
     ) -> None:
+        if model.config.follows:
+            config = replace(config, engine=replace(config.engine, gapless=1.0))
         self.config, self.pool, self.output, self.validation = config, pool, output, validation
         self.fine_tunes = fine_tunes  # what it starts from is a candidate for the best weights
         self.processes = processes or Processes(0, 1, torch.device("cpu"))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model import DPLModel, SupportPrototypes
+from ..motion import Motion
 from ..preprocessing import neighbour_mix
 from ..similarity import SimilarityMaps
 from ..step import (
@@ -48,6 +49,7 @@ class _Walker:
     older: Slot
     last: Slot
     losses: dict[str, list[Tensor]]
+    motion: Motion | None
     begun: int | None = None  # the step from which on the walk is learned from
 
     def request(self, number: int) -> StepRequest | None:
@@ -63,13 +65,18 @@ class _Walker:
             return None
         remembered = [*self.slots, self.older, self.last]
         step = self.episode.steps[number]
-        return StepRequest(self.scan, step, window, remembered, self.maps, self.appearance, self.episode.annotated)
+        fixed = (self.maps, self.appearance, self.episode.annotated)
+        request = StepRequest(self.scan, step, window, remembered, *fixed)
+        return request if self.motion is None else request.following(self.motion)
 
     def accept(self, step: int, window: Window, logits: Tensor) -> None:
         """Remember the mask of a step, (1, P, P) logits."""
         pasted = window.paste(logits[:, None], self.episode.masks.shape[-2:], _ABSENT)[0, 0]
+        probability = pasted.sigmoid()
+        if self.motion is not None:
+            self.motion = self.motion.seen(self.last.mask.detach(), probability.detach())
         self.older = Slot(self.last.index, self.last.mask, KIND_OLDER)
-        self.last = Slot(step, pasted.sigmoid(), KIND_LAST)
+        self.last = Slot(step, probability, KIND_LAST)
 
     def is_wrong(self, step: int, window: Window, logits: Tensor, presence: Tensor) -> bool:
         """Whether a step finds the object where it is not, misses it, or finds too much else or too little."""
@@ -161,7 +168,11 @@ def _start(model: DPLModel, episode: RolloutEpisode, features: Tensor, generator
     older = Slot(episode.annotated, annotated, KIND_OLDER)
     last = Slot(episode.previous, episode.remembered, KIND_LAST)
     losses: dict[str, list[Tensor]] = {"mask": [], "matched": [], "presence": []}
-    return _Walker(episode, scan, small, support, maps, appearance, slots, older, last, losses)
+    gap = abs(episode.previous - episode.annotated)
+    motion = Motion() if model.config.follows else None
+    if motion is not None and gap:
+        motion = motion.seen(annotated, episode.remembered, gap)
+    return _Walker(episode, scan, small, support, maps, appearance, slots, older, last, losses, motion)
 
 
 def _finish(model: DPLModel, walker: _Walker, generator: torch.Generator, settled: bool) -> Terms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -59,6 +59,8 @@ def train(config: RunConfig, processes: Processes, progress: Callable[[float, st
         config.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.training.seed)
     model = initial_model(config.init)
+    if config.training.follows is not None:
+        model.config = replace(model.config, follows=config.training.follows)
     cache = config.cache
     if processes.first:
         prepare_cache(config.data, cache, progress)

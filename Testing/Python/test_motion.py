@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -91,7 +92,7 @@ def test_a_walk_looks_where_its_object_moves_and_remembers_it_in_the_same_place(
     model = untrained_model()
     masks = torch.stack([disc(SIDE, (40 + 4.0 * n, 30), 8) for n in range(9)])
     scan = encoded_scan(model, 0.2 + 0.6 * masks)
-    up, _ = make_tracks(1, LabelTask({2: masks[2]}, no_similarity(scan)), scan)
+    up, _ = make_tracks(1, LabelTask({2: masks[2]}, no_similarity(scan)), scan, Motion())
     at_rest = up.request(scan)
     assert 0 < at_rest.moved[0] <= 4 and at_rest.moved[1] == 0  # nothing is expected, but the image tells
     assert at_rest.window.centre == pytest.approx((48 + at_rest.moved[0], 30), abs=1)
@@ -144,14 +145,26 @@ def test_a_growing_object_is_remembered_as_large_as_it_should_be_now():
             assert areas[growth, kind] / areas[0.0, kind] == pytest.approx(math.exp(2 * growth * slices), rel=0.06)
 
 
-def test_of_two_vessels_side_by_side_the_one_that_was_annotated_is_followed():
+@pytest.mark.parametrize("follows", [True, False])
+def test_of_two_vessels_side_by_side_the_one_that_was_annotated_is_followed(follows):
     """On the next slice its neighbour is nearer to where it was than it is itself."""
     model = untrained_model()
+    model.config = replace(model.config, follows=follows)
     vessel, neighbour = (
         torch.stack([disc(SIDE, (26 + 4.0 * n - behind, 48), 3) for n in range(14)]) for behind in (0, 7)
     )
     noise = 0.02 * torch.randn(vessel.shape, generator=seeded())
     scan = encoded_scan(model, (0.3 + 0.5 * torch.maximum(vessel, neighbour) + noise).clamp(0, 1))
     found = propagate(model, scan, {1: LabelTask({0: vessel[0], 1: vessel[1]}, no_similarity(scan))})[1].probability
-    assert sorted(found) == list(range(14))
-    assert min(dice(found[n] > 0.5, vessel[n] > 0.5) for n in range(14)) > 0.6
+    right = sorted(found) == list(range(14)) and min(dice(found[n] > 0.5, vessel[n] > 0.5) for n in found) > 0.6
+    assert right == follows
+
+
+def test_between_annotated_slices_the_motion_is_known_from_the_first_step_on():
+    model = untrained_model()
+    masks = torch.stack([disc(SIDE, (30 + 3.0 * n, 60 - 2.0 * n), 8) for n in range(11)])
+    blank = encoded_scan(model, torch.full((11, SIDE, SIDE), 0.5))  # the image tells nothing
+    tracks = make_tracks(1, LabelTask({1: masks[1], 9: masks[9]}, no_similarity(blank)), blank, Motion())
+    for track in tracks:
+        assert track.request(blank).moved == ((3, -2) if track.direction > 0 else (-3, 2))
+    assert all(track.request(blank).moved == (0, 0) for track in make_tracks(1, tracks[0].task, blank))

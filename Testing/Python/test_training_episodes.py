@@ -13,7 +13,8 @@ pytest.importorskip("scipy")
 
 from scipy import ndimage
 
-from DPLSegmentLib.model import DPLModel
+from DPLSegmentLib.model import DPLModel, ModelConfig
+from DPLSegmentLib.motion import Motion
 from DPLSegmentLib.synthetic import generate_anatomy, second_patient
 from DPLSegmentLib.training.bodies import body_scan
 from DPLSegmentLib.training.episodes import EngineConfig, sample_pair, sample_rollout
@@ -21,7 +22,7 @@ from DPLSegmentLib.training.looks import draw_look, render_slices
 from DPLSegmentLib.training.objective import pair_terms, total_loss
 from DPLSegmentLib.training.pool import TrainingPool, cut, pool_scan
 from DPLSegmentLib.training.precision import mixed_precision, no_denormals
-from DPLSegmentLib.training.rollouts import rollout_terms
+from DPLSegmentLib.training.rollouts import _start, rollout_terms
 from DPLSegmentLib.training.views import part_of, slice_shifts
 
 CPU = torch.device("cpu")
@@ -130,6 +131,34 @@ def test_steps_before_a_walk_is_learned_from_count_only_where_it_has_gone_wrong(
     assert wrong == [False, True, True]  # done again, and learned from
     right = steps_learned(50.0)
     assert right.count(True) <= 2 and right.index(True) > 0
+
+
+def test_a_gapless_walk_has_every_slice_since_the_annotation(pool):
+    gapless, others = (
+        drawn(sample_rollout, pool, replace(PLAIN, past_end=1.0, gapless=share), 40, length=2) for share in (1.0, 0.0)
+    )
+    assert max(abs(e.previous - e.annotated) for e in gapless) > 3
+    assert max(abs(e.previous - e.annotated) for e in others) <= 3
+
+
+def test_a_walk_that_follows_knows_how_its_object_has_moved_since_the_annotation(pool):
+    model, moves = DPLModel(ModelConfig(follows=True)), 0
+    for episode in drawn(sample_rollout, pool, replace(PLAIN, past_end=1.0, gapless=1.0), 30, length=2):
+        rows, columns = (size // 4 for size in episode.images.shape[1:])
+        walkers = [
+            _start(kind, episode, torch.rand(len(episode.images), 64, rows, columns), torch.Generator().manual_seed(0))
+            for kind in (model, DPLModel())
+        ]
+        gap = abs(episode.previous - episode.annotated)
+        truth, still = episode.masks[episode.annotated], walkers[1].request(0)
+        motion = Motion().seen(truth, episode.remembered, gap) if gap else Motion()
+        assert walkers[0].motion == motion and walkers[1].motion is None and still.moved == (0, 0)
+        request = walkers[0].request(0)
+        assert request.window == still.window.moved_by(*request.moved) and request.growth == motion.followed_growth
+        moves += request.moved != (0, 0)
+        walkers[0].accept(episode.steps[0], still.window, torch.full((1, 80, 80), 4.0))
+        assert walkers[0].motion != motion
+    assert moves > 3
 
 
 def test_pairs_may_have_several_supports_and_show_a_part(pool):
