@@ -39,6 +39,8 @@ def displacement(
     diameter = diameter_of(inside[0, 0])
     reach = max(1, round(AROUND * diameter))
     weight = F.max_pool2d(inside, 2 * reach + 1, 1, reach)
+    # What lies beyond the slice repeats its border, which does not move.
+    weight = weight * window.crop(torch.ones_like(mask)[None, None], SIZE, fill="zero")
     total = weight.sum()
     mean = (weight * old).sum() / total
     variance = ((weight * old.square()).sum() / total - mean.square()).clamp_min(1e-5)

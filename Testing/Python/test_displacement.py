@@ -64,6 +64,6 @@ def test_no_object_goes_farther_than_half_its_diameter():
 
 
 def test_a_window_that_leaves_the_slice_is_no_obstacle():
-    image, mask = texture(3), disc(SIDE, (4, 122), 9)
+    image, mask = texture(1), disc(SIDE, (4, 122), 9)
     found = displacement(image, moved_image(image, 2, -3), mask, window_around(mask > 0.5), (0, 0))
-    assert math.dist(found, (2, -3)) < math.dist((0, 0), (2, -3))
+    assert math.dist(found, (2, -3)) <= 1.5
