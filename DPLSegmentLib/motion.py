@@ -20,10 +20,15 @@ UNSURE_GROWTH = 0.05
 FOLLOWED_GROWTH = 0.7  # share of what is beyond
 
 
+def _likely(mask: Tensor) -> Tensor:
+    """What of a mask (H, W) is more likely than not."""
+    return torch.where(mask > 0.5, mask, torch.zeros_like(mask))
+
+
 def centre_of(mask: Tensor) -> tuple[float, float] | None:
     """Centre (row, column) of a mask (H, W) in [0, 1], in its pixels: mean place of what is over .5, weighted by its
     probability. None where nothing is."""
-    weights = torch.where(mask > 0.5, mask, torch.zeros_like(mask))
+    weights = _likely(mask)
     total = float(weights.sum())
     if total == 0.0:
         return None
@@ -66,8 +71,7 @@ class Motion:
         rows, columns = (
             kept * v + (1 - kept) * (b - a) / slices for v, a, b in zip(self.velocity, start, end, strict=True)
         )
-        areas = [float(torch.where(mask > 0.5, mask, torch.zeros_like(mask)).sum()) for mask in (before, now)]
-        growth = 0.5 * math.log(areas[1] / areas[0]) / slices
+        growth = 0.5 * math.log(float(_likely(now).sum()) / float(_likely(before).sum())) / slices
         growth = max(-MOST_GROWTH, min(MOST_GROWTH, growth))
         return Motion((rows, columns), kept * self.growth + (1 - kept) * growth)
 
