@@ -75,9 +75,8 @@ def train(arguments: argparse.Namespace) -> None:
 def _runs(arguments: argparse.Namespace) -> list[RunConfig]:
     """The runs to make: the stages of a recipe, or the one run of a configuration."""
     from ..training.configs import named_config, stages_of
-    from ..training.loop import CHECKPOINT
     from ..training.recipe import shared_minutes, stage_folders
-    from ..training.run import CACHE_FOLDER
+    from ..training.run import CACHE_FOLDER, WEIGHTS_FILE
 
     output: Path = arguments.output
     names = stages_of(arguments.config)
@@ -86,14 +85,21 @@ def _runs(arguments: argparse.Namespace) -> list[RunConfig]:
         minutes = shared_minutes([named_config(name) for name in names], arguments.minutes)
     cache = arguments.cache or output / CACHE_FOLDER
     runs: list[RunConfig] = []
-    for name, folder, part in zip(names, stage_folders(output, names), minutes, strict=True):
-        init = runs[-1].output / CHECKPOINT if runs else arguments.init
-        runs.append(_run(arguments, name, folder, init, cache, part))
+    for number, (name, folder, part) in enumerate(zip(names, stage_folders(output, names), minutes, strict=True)):
+        before = [run.output / WEIGHTS_FILE for run in runs if run.name != name]
+        init = before[-1] if before else arguments.init
+        runs.append(_run(arguments, name, folder, init, cache, part, repeat=names[:number].count(name)))
     return runs
 
 
 def _run(
-    arguments: argparse.Namespace, name: str, output: Path, init: Path | None, cache: Path, minutes: float | None
+    arguments: argparse.Namespace,
+    name: str,
+    output: Path,
+    init: Path | None,
+    cache: Path,
+    minutes: float | None,
+    repeat: int,
 ) -> RunConfig:
     from ..training.cache import data_config
     from ..training.configs import named_config
@@ -105,6 +111,7 @@ def _run(
     if "updates" in changes and "minutes" not in changes:
         changes["minutes"] = 0.0
     training = replace(training, **changes)
+    training = replace(training, seed=training.seed + repeat)
     if training.goes_on and init is None:
         raise InputError(f"The configuration '{name}' goes on from other weights; give them with --init.")
     for folder, what in ((arguments.validation, "validation"), (arguments.cache, "cache")):

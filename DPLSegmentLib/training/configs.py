@@ -176,11 +176,12 @@ CONFIGS: dict[str, TrainingConfig] = {
     ),
 }
 
-# Several configurations in turn, each from the weights of the one before (``recipe.py``).
+# Several configurations in turn, each from the weights of the one before; where the last is named several times, its
+# runs differ in their seeds and their weights are averaged (``recipe.py``).
 RECIPES: dict[str, tuple[str, ...]] = {
     "gpu": ("gpu-features", "gpu-walk"),
     "cpu": ("features", "walk"),
-    "rehearsal": ("quick", "quick-walk"),
+    "rehearsal": ("quick", "quick-walk", "quick-walk"),
 }
 
 

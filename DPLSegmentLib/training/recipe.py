@@ -1,7 +1,8 @@
-"""Recipes: several runs, one after the other, each from the weights of the one before.
+"""Recipes: several runs, one after the other, each stage from the weights of the one before.
 
 On few cores, and in few minutes of a GPU, parts are better trained one after the other than all at once: features and
-prototypes first, then the walks, which cost most.
+prototypes first, then the walks, which cost most. A last stage that is named several times is run as often, each time
+from the same weights and with a seed of its own, and the mean of these runs' weights is the outcome (``averaging.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from .configs import TrainingConfig
 from .processes import Processes
-from .run import RunConfig, train
+from .run import RunConfig, export_average, train
 
 
 def stage_folders(output: Path, names: Sequence[str]) -> list[Path]:
@@ -33,8 +34,8 @@ def shared_minutes(stages: Sequence[TrainingConfig], minutes: float) -> list[flo
 def train_recipe(
     runs: Sequence[RunConfig], output: Path, processes: Processes, progress: Callable[[float, str], None] | None = None
 ) -> list[Path]:
-    """Train one or several stages in turn; returns the weights files of the last one, in ``output`` (in the first
-    process).
+    """Train one or several stages in turn; returns the weights files of the last one, or the mean of its runs, in
+    ``output`` (in the first process).
 
     A recipe that goes on finds its finished stages done: they have no update left.
 
@@ -45,6 +46,9 @@ def train_recipe(
         if len(runs) > 1 and processes.first and not run.quiet:
             print(f"Stage {number} of {len(runs)}, {run.name}: {run.training.purpose}", flush=True)
         last = train(run, processes, progress)
+    repeated = [run for run in runs if run.name == runs[-1].name]
+    if len(repeated) > 1:
+        return [export_average(repeated, output, processes.device)] if processes.first else []
     if len(runs) > 1:
         for path in last:
             for part in (path, path.with_name(f"{path.name}.sha256")):

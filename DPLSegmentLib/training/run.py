@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +14,7 @@ from ..checkpoint import save_weights
 from ..errors import InputError
 from ..model import DPLModel, ModelConfig
 from ..version import __version__
+from .averaging import average_runs
 from .cache import DataConfig, prepare_cache
 from .configs import TrainingConfig
 from .initial import initial_model
@@ -80,26 +82,45 @@ def train(config: RunConfig, processes: Processes, progress: Callable[[float, st
     # Nobody may write a new checkpoint before everybody has read the old one.
     processes.wait()
     trainer.run(config.quiet)
+    written = export_run(config) if processes.first else []
+    # The next stage of a recipe begins, in every process, with what the first one writes.
     processes.wait()
-    return export_run(config) if processes.first else []
+    return written
 
 
 def export_run(config: RunConfig) -> list[Path]:
     """Write the averaged weights of a finished run, the last and the best, each with its checksum."""
-    names = sorted({folder.name for folder in config.data.data})
-    data = f"{config.data.bodies} generated bodies" + (f"; scans of {', '.join(names)}" if names else "")
     written = []
     for source, target in ((CHECKPOINT, WEIGHTS_FILE), (BEST, BEST_FILE)):
         if (config.output / source).is_file():
-            notes = {"data": data, "config": config.name, **dict(config.notes)}
-            export(config.output / source, config.output / target, notes)
+            export(average_runs([config.output / source]), config.output / target, notes_of(config))
             written.append(config.output / target)
     return written
 
 
-def export(checkpoint: Path, output: Path, notes: dict[str, str]) -> str:
-    """Write the averaged weights of a checkpoint in half precision; returns their SHA-256."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+def export_average(runs: Sequence[RunConfig], output: Path, device: torch.device) -> Path:
+    """Write the mean of the weights of finished runs that began with the same ones, measured as a run measures itself;
+    returns the weights file."""
+    last = runs[-1]
+    found = average_runs([run.output / CHECKPOINT for run in runs])
+    validation = Validation(last.training.validation_bodies, last.training.validation_grid, last.validation)
+    found["figures"] = validation(ModelConfig.from_dict(found["config"]), found["average"], device)
+    if not last.quiet:
+        text = ", ".join(f"{name} {value:.3f}" for name, value in found["figures"].items())
+        print(f"The mean of {len(runs)} runs' weights: Dice from one slice {text}", flush=True)
+    export(found, output / WEIGHTS_FILE, notes_of(last))
+    return output / WEIGHTS_FILE
+
+
+def notes_of(config: RunConfig) -> dict[str, str]:
+    """What is kept in exported weights of how they were trained."""
+    names = sorted({folder.name for folder in config.data.data})
+    data = f"{config.data.bodies} generated bodies" + (f"; scans of {', '.join(names)}" if names else "")
+    return {"data": data, "config": config.name, **dict(config.notes)}
+
+
+def export(state: dict[str, Any], output: Path, notes: dict[str, str]) -> str:
+    """Write averaged weights (``average_runs``) in half precision; returns their SHA-256."""
     model = DPLModel(ModelConfig.from_dict(state["config"]))
     model.load_state_dict(state["average"])
     own = {
@@ -107,6 +128,8 @@ def export(checkpoint: Path, output: Path, notes: dict[str, str]) -> str:
         "updates": str(state["update"]),
         "initialisation": "EfficientNet-Lite0, ImageNet (Apache-2.0)",
     }
+    if state["runs"] > 1:
+        own["averaged runs"] = str(state["runs"])
     if "figures" in state:
         own["validation"] = json.dumps({name: round(value, 4) for name, value in state["figures"].items()})
     return save_weights(model, state["average"], output, own | notes)

@@ -198,16 +198,45 @@ def cooked(cache, tmp_path_factory) -> Path:
 
 
 def test_a_recipe_trains_its_stages_in_turn_each_from_the_weights_before(cooked):
-    first, second = cooked / "stage-1-quick", cooked / "stage-2-quick-walk"
-    stored = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (first, second)]
-    states = [each["average"] for each in stored]
-    changed = {name.split(".")[0] for name in states[0] if not torch.equal(states[0][name], states[1][name])}
-    assert {"decoder", "matcher"} <= changed and "encoder" not in changed
-    assert [each["config"]["follows"] for each in stored] == [False, True]
-    assert load_weights(cooked / "weights.pt")[0].config.follows
-    for name in ("weights.pt", "weights.pt.sha256"):
-        assert (cooked / name).read_bytes() == (second / name).read_bytes()
-    OneShotSegmenter.load(device="cpu", weights=cooked / "weights.pt")
+    folders = [cooked / name for name in ("stage-1-quick", "stage-2-quick-walk", "stage-3-quick-walk")]
+    stored = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in folders]
+    begun = load_weights(folders[0] / "weights.pt")[0].state_dict()
+    for each in stored[1:]:
+        assert all(torch.equal(value, begun[name]) for name, value in each["start"].items())
+        changed = {name.split(".")[0] for name, value in each["average"].items() if not torch.equal(value, begun[name])}
+        assert {"decoder", "matcher"} <= changed and "encoder" not in changed
+    assert [each["config"]["follows"] for each in stored] == [False, True, True]
+    assert [each["settings"]["seed"] for each in stored] == ["0", "0", "1"]
+
+
+def test_where_the_last_stage_is_run_twice_the_mean_of_the_weights_is_what_the_recipe_gives(cooked):
+    runs = [cooked / name / "checkpoint.pt" for name in ("stage-2-quick-walk", "stage-3-quick-walk")]
+    states = [torch.load(path, weights_only=True)["average"] for path in runs]
+    assert not torch.equal(states[0]["decoder.project.weight"], states[1]["decoder.project.weight"])
+    segmenter = OneShotSegmenter.load(device="cpu", weights=cooked / "weights.pt")
+    assert segmenter.weights.expected_sha256 == segmenter.weights.sha256
+    notes = torch.load(cooked / "weights.pt", weights_only=True)["notes"]
+    assert notes["averaged runs"] == "2" and "validation" in notes
+    model, _ = load_weights(cooked / "weights.pt")
+    assert model.config.follows
+    for name, value in model.state_dict().items():
+        assert torch.allclose(value, (states[0][name] + states[1][name]) / 2, rtol=1e-3, atol=1e-5), name
+
+
+def test_two_processes_train_a_recipe_to_the_end(cache, cooked, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m"]
+    done = subprocess.run(
+        [*command, "DPLSegmentLib", *recipe_options(cache, tmp_path / "two", "--quiet")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    begun = [
+        torch.load(folder / "stage-1-quick" / "checkpoint.pt", weights_only=True)["average"]
+        for folder in (cooked, tmp_path / "two")
+    ]
+    ends = [load_weights(folder / "weights.pt")[0].state_dict() for folder in (cooked, tmp_path / "two")]
+    for name, value in ends[0].items():
+        assert torch.allclose(begun[0][name], begun[1][name], rtol=1e-2, atol=2e-3), name
+        assert torch.allclose(value, ends[1][name], rtol=1e-2, atol=5e-3), name
 
 
 def test_a_recipe_stopped_between_two_stages_goes_on_to_the_same_weights(cooked, cache, tmp_path, capsys):
@@ -218,7 +247,8 @@ def test_a_recipe_stopped_between_two_stages_goes_on_to_the_same_weights(cooked,
     assert "go on with --resume" in capsys.readouterr().err
     assert main(recipe_options(cache, output, "--resume")) == 0
     said = capsys.readouterr().out
-    assert "Stage 1 of 2, quick" in said and "Stage 2 of 2, quick-walk" in said
+    for part in ("Stage 1 of 3, quick", "Stage 3 of 3, quick-walk", "The mean of 2 runs' weights: Dice from one slice"):
+        assert part in said
     assert (output / "weights.pt").read_bytes() == (cooked / "weights.pt").read_bytes()
     assert curve(output / "stage-1-quick") == curve(cooked / "stage-1-quick")
 
