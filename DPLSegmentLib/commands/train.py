@@ -75,8 +75,9 @@ def train(arguments: argparse.Namespace) -> None:
 def _runs(arguments: argparse.Namespace) -> list[RunConfig]:
     """The runs to make: the stages of a recipe, or the one run of a configuration."""
     from ..training.configs import named_config, stages_of
+    from ..training.loop import CHECKPOINT
     from ..training.recipe import shared_minutes, stage_folders
-    from ..training.run import CACHE_FOLDER, WEIGHTS_FILE
+    from ..training.run import CACHE_FOLDER
 
     output: Path = arguments.output
     names = stages_of(arguments.config)
@@ -86,7 +87,7 @@ def _runs(arguments: argparse.Namespace) -> list[RunConfig]:
     cache = arguments.cache or output / CACHE_FOLDER
     runs: list[RunConfig] = []
     for number, (name, folder, part) in enumerate(zip(names, stage_folders(output, names), minutes, strict=True)):
-        before = [run.output / WEIGHTS_FILE for run in runs if run.name != name]
+        before = [run.output / CHECKPOINT for run in runs if run.name != name]
         init = before[-1] if before else arguments.init
         runs.append(_run(arguments, name, folder, init, cache, part, repeat=names[:number].count(name)))
     return runs

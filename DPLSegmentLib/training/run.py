@@ -82,10 +82,8 @@ def train(config: RunConfig, processes: Processes, progress: Callable[[float, st
     # Nobody may write a new checkpoint before everybody has read the old one.
     processes.wait()
     trainer.run(config.quiet)
-    written = export_run(config) if processes.first else []
-    # The next stage of a recipe begins, in every process, with what the first one writes.
     processes.wait()
-    return written
+    return export_run(config) if processes.first else []
 
 
 def export_run(config: RunConfig) -> list[Path]:

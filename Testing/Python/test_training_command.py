@@ -200,7 +200,7 @@ def cooked(cache, tmp_path_factory) -> Path:
 def test_a_recipe_trains_its_stages_in_turn_each_from_the_weights_before(cooked):
     folders = [cooked / name for name in ("stage-1-quick", "stage-2-quick-walk", "stage-3-quick-walk")]
     stored = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in folders]
-    begun = load_weights(folders[0] / "weights.pt")[0].state_dict()
+    begun = stored[0]["average"]
     for each in stored[1:]:
         assert all(torch.equal(value, begun[name]) for name, value in each["start"].items())
         changed = {name.split(".")[0] for name, value in each["average"].items() if not torch.equal(value, begun[name])}
