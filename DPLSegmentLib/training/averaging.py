@@ -1,7 +1,7 @@
 """The mean of the weights of several runs that began with the same ones.
 
-Runs that differ in their episodes alone end in the same wide valley of the loss; its middle generalises better than
-any one of them, at no cost when it is used (model soups: Wortsman et al., ICML 2022).
+Runs that differ in their episodes alone end in the same wide valley of the loss; its middle often generalises better
+than any one of them, at no cost when it is used (model soups: Wortsman et al., ICML 2022).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from .stored import read_stored
 
 _NEEDED = ("average", "config", "update")
 
@@ -44,12 +45,7 @@ def average_runs(checkpoints: Sequence[Path]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"The checkpoint '{path}' does not exist; check the path.") from None
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        raise InputError(f"The checkpoint '{path}' is damaged or of another kind.") from error
+    stored = read_stored(path, "checkpoint")
     if not (isinstance(stored, dict) and stored.keys() >= set(_NEEDED)):
         raise InputError(f"'{path}' is no checkpoint of a training run; give its 'checkpoint.pt'.")
     return stored

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..checkpoint import FORMAT, load_weights
 from ..errors import InputError
 from ..model import DPLModel, ModelConfig
 from .imagenet import load_imagenet
+from .stored import read_stored
 
 
 def initial_model(init: Path | None) -> DPLModel:
@@ -41,12 +41,7 @@ def initial_model(init: Path | None) -> DPLModel:
 
 
 def _stored(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"The weights file '{path}' does not exist; check the path.") from None
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        raise InputError(f"The weights file '{path}' is damaged or of another kind.") from error
+    stored = read_stored(path, "weights file")
     if isinstance(stored, dict) and stored.get("format") == FORMAT:
         model, _ = load_weights(path)
         return model.config, model.state_dict()
